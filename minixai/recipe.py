@@ -1,0 +1,56 @@
+"""A recipe: numbered stages, each a plain function. This file is the one idea of the project.
+
+    Cam   C1 record ─ C2 weigh ─ C3 combine ─ C4 rectify ──────────┐
+    Attn  A1 record ─ A2 fuse ─ A3 skip ─ A4 accumulate ─ A5 grid ─┴─ M1 upsample ─ M2 min-max ─► heatmap
+
+A stage names, as its parameters, the values that it reads: `def rectify(cam)` reads what C3 gave. So every stage can
+be run, tested or replaced alone, and a variant is the recipe with one stage replaced:
+
+    Cam(C4=lambda cam: cam)          # Grad-CAM without its ReLU
+"""
+from dataclasses import field, fields
+from inspect import Parameter, signature
+from typing import Any, NamedTuple
+
+
+class Step(NamedTuple):
+    """What one stage did: its number, its title, and the value it gave."""
+    id: str
+    title: str
+    value: Any
+
+
+def stage(gives, function):
+    """A field of a recipe: the function that runs by default, and the name under which later stages read its value."""
+    return field(default=function, metadata={"gives": gives})
+
+
+def run(recipe, values):
+    """Run the stages in order on a dict of recorded values; return the list of Steps.
+
+    ValueError if a stage reads a value that nothing before it gives.
+    """
+    values, steps = dict(values), []
+    for number in fields(recipe):
+        function = getattr(recipe, number.name)
+        value = function(**_inputs(number.name, function, values))
+        values[number.metadata["gives"]] = value
+        steps.append(Step(number.name, title(function), value))
+    return steps
+
+
+def _inputs(number, function, values):
+    inputs = {}
+    for name, parameter in signature(function).parameters.items():
+        if name in values:
+            inputs[name] = values[name]
+        elif parameter.default is Parameter.empty:
+            raise ValueError(f"stage {number} ({title(function)}) reads {name!r}; it can read {', '.join(values)}")
+    return inputs
+
+
+def title(function):
+    """'C2 channel weights: gradients (K,h,w) -> …', a stage's first line, gives 'channel weights'."""
+    first_line = (function.__doc__ or "").strip().partition("\n")[0]
+    numbered, colon, _ = first_line.partition(":")
+    return numbered.partition(" ")[2] if colon else getattr(function, "__name__", str(function))

@@ -1,0 +1,208 @@
+"""C1 and A1: what one pass through a network leaves behind, as plain tensors.
+
+    record_cnn   A, the feature maps of one layer, and g = d score / d A
+    record_vit   the attention of every layer and head
+
+Grad-CAM wants the gradient of one number, the score of the class, with respect to one tensor, the feature maps. So the
+network is run in two halves: up to the layer without a graph, from there on with one. Only the second half is
+differentiated, which costs little, and no weight's `.grad` is touched. No other file knows of autograd or hooks.
+"""
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Integral
+
+import torch
+from torch import nn
+
+from minixai.cnn import CNN
+from minixai.vit import ViT
+
+NO_CLASS = -1       # the target of a network that has no class head
+
+
+@dataclass(frozen=True)
+class CnnTrace:
+    """What Grad-CAM and its relatives read. B images, K channels of h x w, C classes."""
+    activations: torch.Tensor       # (B,K,h,w) feature maps, float32
+    gradients: torch.Tensor         # (B,K,h,w) of logits[target] with respect to them
+    logits: torch.Tensor            # (B,C)
+    target: torch.Tensor            # (B,) int64, the class explained
+    layer: str                      # whose output the activations are
+    size: tuple                     # (H,W) of the image
+
+
+@dataclass(frozen=True)
+class VitTrace:
+    """What attention maps read. B images, L layers, M heads, T = prefix_tokens + gh·gw tokens."""
+    attention: torch.Tensor         # (B,L,M,T,T), rows sum to one
+    logits: torch.Tensor            # (B,C)
+    target: torch.Tensor            # (B,) int64, NO_CLASS without a head; not read by methods that know no class
+    layer: int                      # the block to read, -1 for the last
+    head: int | None                # the head to read, None for all
+    prefix_tokens: int              # CLS and other tokens that are no patch
+    grid: tuple                     # (gh,gw)
+    size: tuple                     # (H,W) of the image
+
+
+def record_cnn(model, image, target=None, layer=None):
+    """C1: run a CNN once and record feature maps and gradients at a layer.
+
+    model: one of ours, or any nn.Module that returns logits (B,C). It is run in eval mode and left as it was.
+    image: (B,3,H,W), preprocessed as the model wants it.
+    target: None (each image's top class), one class for all, or one for each image.
+    layer: a stage name of ours (default: the last), or a module of the model or its dotted name. If that module runs
+    several times in one pass, its last run is recorded.
+    Raises ValueError for a layer, a target or an output that does not fit, with what would.
+    """
+    if isinstance(model, CNN) and layer is None:
+        layer = model.layers[-1]
+    halves = _by_stages if isinstance(model, CNN) and layer in model.layers else _by_hook
+    with _undisturbed(model), torch.inference_mode(False), torch.enable_grad():
+        activations, logits, name = halves(model, _as_the_weights(image, model), layer)
+        target = pick_target(logits, target)
+        # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
+        score = logits.float().gather(-1, target[:, None]).sum()
+        gradients = _gradient(score, activations, name)
+    return CnnTrace(activations.detach().float(), gradients.float(), logits.detach().float(), target, name,
+                    tuple(image.shape[-2:]))
+
+
+def record_vit(model, image, target=None, layer=None, head=None):
+    """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
+
+    model: a minixai ViT; image: (B,3,H,W). layer: a block's index, default the last; head: a head's index or None.
+    Raises ValueError for an index outside the network.
+    """
+    if not isinstance(model, ViT):
+        raise TypeError(f"attention is recorded from minixai's own ViT; a {type(model).__name__} does not return it")
+    layer = _index("layer", -1 if layer is None else layer, len(model.blocks))
+    if head is not None:
+        head = _index("head", head, model.blocks[0].attention.heads)
+    with _undisturbed(model), torch.no_grad():
+        logits, attentions = model.forward_with_attention(_as_the_weights(image, model))
+        if model.classes:
+            target = pick_target(logits, target)
+        else:
+            target = torch.full((len(image),), NO_CLASS, device=logits.device)
+    return VitTrace(torch.stack(attentions, dim=1).float(), logits.float(), target, layer, head,
+                    model.prefix_tokens, model.grid(image), tuple(image.shape[-2:]))
+
+
+def pick_target(logits, target):
+    """Logits (B,C) and None, one class, or B classes -> int64 (B,). None is each image's top class."""
+    B, C = logits.shape
+    if target is None:
+        return logits.argmax(dim=-1)
+    try:
+        given = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
+        raise ValueError(f"a target is a class index, an integer; got {target!r}") from None
+    if given.dtype.is_floating_point or given.dtype == torch.bool or given.dtype.is_complex:
+        raise ValueError(f"a target is a class index, an integer; got {target!r}")
+    if given.dim() > 1 or given.dim() == 1 and len(given) != B:
+        raise ValueError(f"{B} image(s) need one target for all or {B} targets, got shape {tuple(given.shape)}")
+    if given.numel() and not (0 <= given.min() and given.max() < C):
+        raise ValueError(f"the network has classes 0 to {C - 1}; got target {target}")
+    return given.long().expand(B).clone()      # the caller's tensor may change later
+
+
+def _by_stages(model, image, layer):
+    """A network of ours is already in two halves."""
+    with torch.no_grad():
+        activations = model.until(image, layer)
+    activations.requires_grad_()
+    return activations, model.after(activations, layer), layer
+
+
+def _by_hook(model, image, layer):
+    """Any other network: a hook on the layer keeps its output, and the graph begins there."""
+    name, module = _find_layer(model, layer)
+    kept = None
+
+    def keep_and_hand_on_a_copy(module, inputs, output):
+        nonlocal kept
+        kept = _feature_maps(output, name).detach().requires_grad_()
+        torch.set_grad_enabled(True)        # until the `with` below ends: from here on, a graph is needed
+        # The copy matters: an in-place operation after the layer (ReLU(inplace=True), +=) would overwrite what we keep.
+        return kept.clone()
+
+    handle = module.register_forward_hook(keep_and_hand_on_a_copy)
+    try:
+        with torch.no_grad():
+            output = model(image)
+    finally:
+        handle.remove()
+    if kept is None:
+        raise ValueError(f"layer {name!r} did not run in the forward pass")
+    return kept, _logits(output), name
+
+
+def _find_layer(model, layer):
+    """A dotted name or a module -> (name, module)."""
+    modules = dict(model.named_modules(remove_duplicate=False))      # a module in two places has two names
+    del modules[""]
+    if isinstance(layer, nn.Module):
+        names = [name for name, module in modules.items() if module is layer]
+        if not names:
+            raise ValueError(f"the layer given, a {type(layer).__name__}, is not part of this model")
+        return names[0], layer
+    if layer in modules:
+        return layer, modules[layer]
+    near = get_close_matches(str(layer), modules, n=3)
+    top = ", ".join(name for name, _ in model.named_children())
+    hint = f"did you mean {' or '.join(near)}?" if near else f"its parts are {top}; dots lead inside them"
+    asked = "say which layer to look at" if layer is None else f"no layer named {layer!r} in this model"
+    raise ValueError(f"{asked}: {hint}")
+
+
+def _feature_maps(output, name):
+    if isinstance(output, torch.Tensor) and output.dim() == 4:
+        return output
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,K,h,w)")
+
+
+def _logits(output):
+    logits = getattr(output, "logits", output)
+    if isinstance(logits, torch.Tensor) and logits.dim() == 2:
+        return logits
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    raise ValueError(f"the model returns {shape}, not logits (B,C)")
+
+
+def _gradient(score, activations, name):
+    gradient = None
+    if score.requires_grad:
+        gradient, = torch.autograd.grad(score, activations, allow_unused=True)
+    if gradient is None:
+        raise ValueError(f"the class score does not depend on layer {name!r}, so it has no gradient there")
+    return gradient
+
+
+def _as_the_weights(image, model):
+    """The image on the device and in the precision of the model's weights."""
+    if not isinstance(image, torch.Tensor) or image.dim() != 4 or 0 in image.shape:
+        shape = tuple(image.shape) if hasattr(image, "shape") else type(image).__name__
+        raise ValueError(f"an image is a tensor (B,3,H,W); got {shape}")
+    weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
+    image = image.to(weight)
+    return image.clone() if image.is_inference() else image
+
+
+def _index(what, index, count):
+    if not isinstance(index, Integral) or isinstance(index, bool) or not -count <= index < count:
+        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {index!r}")
+    return int(index) % count
+
+
+@contextmanager
+def _undisturbed(model):
+    """Eval mode inside, every module's own mode back afterwards, also when something is raised."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
