@@ -1,0 +1,161 @@
+"""Names to networks: `build` gives the architecture with random weights, `load` with trained ones.
+
+Weights are state dicts in half precision, in this package or, for large ones, in your cache folder. A file is hashed
+before it is read, and read without running any code of its own (weights_only).
+"""
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from minixai import zoo
+from minixai.cnn import small_cnn
+from minixai.images import Preprocess
+from minixai.vit import SIZES, ViT
+
+PACKAGED = Path(__file__).parent / "weights"
+SCENES = Preprocess(size=(96, 96), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+IMAGENET = Preprocess(size=(224, 224))
+TF_IMAGENET = Preprocess(size=(224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What minixai knows of a name."""
+    network: Callable               # () -> the network with random weights
+    preprocess: Preprocess
+    labels: Callable                # () -> the names of its classes, in order; empty for a network without a head
+    about: str                      # one line for a person
+    sha256: str | None = None       # of the weights' file; None where minixai has none to load
+    script: str | None = None       # the module that puts the file into the cache folder; None if it is packaged
+
+
+def _vit(name):
+    return partial(ViT, **SIZES[name])
+
+
+def _imagenet_classes():
+    return tuple((PACKAGED / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _animals():
+    from minixai.scenes import CLASSES  # late: most programs draw no scenes
+    return CLASSES
+
+
+NETWORKS = {
+    "efficientnet_lite0": Entry(zoo.efficientnet_lite0, TF_IMAGENET, _imagenet_classes,
+                                "EfficientNet-Lite0, 4.7 M weights, trained on ImageNet",
+                                "bec3503ecb3bb3d358c2b2c9cc44b8c424b301d8a5ab3472ebfbae8b51375b44"),
+    "small_cnn": Entry(small_cnn, SCENES, _animals, "small residual CNN, trained on drawn scenes"),
+    "small_cnn_biased": Entry(small_cnn, SCENES, _animals,
+                              "its twin, trained where the background gives the class away"),
+    "small_vit": Entry(_vit("small_vit"), SCENES, _animals, "small ViT, trained on drawn scenes"),
+    "small_vit_biased": Entry(_vit("small_vit"), SCENES, _animals,
+                              "its twin, trained where the background gives the class away"),
+    "dinov2_small": Entry(_vit("dinov2_small"), IMAGENET, tuple,
+                          "DINOv2 ViT-S/14, 22 M weights, trained without labels",
+                          script="weights_scripts.dinov2_small"),
+    "resnet18": Entry(zoo.resnet18, IMAGENET, _imagenet_classes, "ResNet-18, 11.7 M weights"),
+    "resnet34": Entry(zoo.resnet34, IMAGENET, _imagenet_classes, "ResNet-34, 21.8 M weights"),
+    "resnet50": Entry(zoo.resnet50, IMAGENET, _imagenet_classes, "ResNet-50, 25.6 M weights"),
+    "vgg16": Entry(zoo.vgg16, IMAGENET, _imagenet_classes, "VGG16, 138 M weights"),
+    "deit_tiny": Entry(_vit("deit_tiny"), IMAGENET, _imagenet_classes, "DeiT-Tiny/16, 5.7 M weights"),
+    "vit_small": Entry(_vit("vit_small"), IMAGENET, _imagenet_classes, "ViT-S/16, 22 M weights"),
+    "vit_base": Entry(_vit("vit_base"), IMAGENET, _imagenet_classes, "ViT-B/16, 86 M weights"),
+}
+
+
+def build(name):
+    """The named network with random weights (seed them with torch.manual_seed), in eval mode, with `preprocess`, the
+    way it wants its images, and `labels`, the names of its classes. ValueError for an unknown name."""
+    entry = _entry(name)
+    model = entry.network()
+    model.name, model.preprocess, model.labels = name, entry.preprocess, entry.labels()
+    return model.eval()
+
+
+def load(name):
+    """The named network with its trained weights, in eval mode. Raises ValueError for a name without weights or a file
+    whose hash is not the recorded one, FileNotFoundError, with the command that gets it, for a file not fetched yet."""
+    entry = _entry(name)
+    if entry.sha256 is None:
+        raise ValueError(f"minixai has no trained weights for {name!r}, only the architecture: minixai.build({name!r})")
+    model = build(name)
+    load_into(model, _read(weights_path(name), entry))
+    return model
+
+
+def describe():
+    """A table for a person: each name, what it is, its input, its layers, and how to get what is missing."""
+    return "\n".join(_describe(name, entry) for name, entry in NETWORKS.items())
+
+
+def _describe(name, entry):
+    with torch.device("meta"):          # shapes without numbers: VGG16 would fill half a gigabyte
+        network = entry.network()
+    H, W = entry.preprocess.size
+    classes = len(entry.labels())
+    layers = " ".join(network.layers) if hasattr(network, "layers") else f"blocks 0 to {len(network.blocks) - 1}"
+    return (f"{name:20s}{entry.about}\n{'':20s}{_how_to_get(name, entry)}\n{'':20s}input {W}x{H}, "
+            f"{f'{classes} classes' if classes else 'no classes'}, layers: {layers}")
+
+
+def _how_to_get(name, entry):
+    if entry.sha256 is None:
+        return "architecture only, random weights: minixai.build"
+    if weights_path(name).exists():
+        return "ready to load"
+    return f"not fetched yet: python -m {entry.script}" if entry.script else "missing from this installation"
+
+
+def weights_path(name):
+    """Where the weights of a name lie, or would lie."""
+    return (cache_folder() if _entry(name).script else PACKAGED) / f"{name}.pt"
+
+
+def cache_folder():
+    """MINIXAI_CACHE, else minixai in XDG_CACHE_HOME, else ~/.cache/minixai."""
+    own = os.environ.get("MINIXAI_CACHE")
+    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(own) if own else Path(shared) / "minixai"
+
+
+def load_into(model, state):
+    """Copy a state dict into a model of ours. ValueError lists, tensor by tensor, all that does not fit."""
+    if lines := misfits(state, model):
+        raise ValueError("these weights do not fit this network:\n  " + "\n  ".join(lines))
+    model.load_state_dict(state)
+
+
+def misfits(state, model):
+    """What of a state dict does not fit a model, one line a tensor; an empty list if load_state_dict will succeed."""
+    theirs, ours = ({name: tuple(value.shape) for name, value in source.items()}
+                    for source in (state, model.state_dict()))
+    lines = [f"missing      {name} {shape}" for name, shape in ours.items() if name not in theirs]
+    lines += [f"not ours     {name} {shape}" for name, shape in theirs.items() if name not in ours]
+    return lines + [f"other shape  {name}: theirs {shape}, ours {ours[name]}"
+                    for name, shape in theirs.items() if name in ours and shape != ours[name]]
+
+
+def _entry(name):
+    if name not in NETWORKS:
+        raise ValueError(f"no network named {name!r}; there are {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def _read(path, entry):
+    if not path.exists():
+        how = f"python -m {entry.script} fetches it" if entry.script else "the installation is incomplete"
+        raise FileNotFoundError(f"{path} is not there; {how}")
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != entry.sha256:
+        raise ValueError(f"{path} is not the file it should be: sha256 {found[:12]}…, expected {entry.sha256[:12]}…")
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
