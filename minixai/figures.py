@@ -1,0 +1,185 @@
+"""Pictures of what the stages did. Every function returns a matplotlib Figure and draws on no screen.
+
+    strip         every stage of one explanation, input to overlay
+    side_by_side  several heatmaps over the same picture: heads, layers, methods, classes
+    on_photo      the heatmap over the original photo, at the photo's own size
+"""
+import math
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from minixai.heatmap import overlay
+
+INCHES = 2.6                # side of one panel
+MOSAIC = 9                  # feature maps shown of the K that C1 records
+SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # red for, blue against; the last one as in the overlay
+
+
+def strip(result, rgb=None, index=0, title=None):
+    """Every stage of one image of an Explanation as a panel with number, title and shape.
+
+    rgb: uint8 (H,W,3), the pixels that the network saw; without them, input and overlay are left out.
+    """
+    panels = _panels(result, rgb, index)
+    columns = math.ceil(len(panels) / 2)
+    figure = Figure(figsize=(INCHES * columns, INCHES * 2 + 1.1), layout="constrained", dpi=110)
+    figure.suptitle(title or f"{result.method}, class {int(result.target[index])}, at layer {result.layer}")
+    for axes, (draw, name, value) in zip(figure.subplots(2, columns, squeeze=False).flat, panels):
+        axes.set_title(name, fontsize=9)
+        draw(axes, value)
+    for axes in figure.axes:
+        if not axes.has_data():
+            axes.set_axis_off()
+    if why := result.why_empty[index]:
+        figure.supxlabel(f"empty: {why}", fontsize=9, color="firebrick")
+    return figure
+
+
+def side_by_side(rgb, heatmaps, names, title=None, columns=4):
+    """The picture (H,W,3), then each heatmap (H,W) over it, under its name."""
+    panels = [("input", rgb)] + [(name, overlay(rgb, heatmap)) for name, heatmap in zip(names, heatmaps)]
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(INCHES * columns, (INCHES + 0.25) * rows + 0.5), layout="constrained", dpi=110)
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (name, picture) in zip(grid, panels):
+        axes.set_title(name, fontsize=9)
+        axes.imshow(picture)
+    return figure
+
+
+def on_photo(photo, heatmap, preprocess):
+    """A PIL photo and the heatmap (H,W) of what was cut from it -> uint8 (height,width,3) at the photo's own size.
+
+    What the network did not see is dimmed. An empty heatmap leaves the rest as it is: blue would read as "looked
+    and found nothing here", and nothing was found anywhere.
+    """
+    rgb = np.asarray(photo)
+    heat = preprocess.onto_photo(heatmap, photo.size).numpy()
+    unseen = np.isnan(heat)
+    picture = overlay(rgb, np.where(unseen, 0, heat).clip(0, 1)) if heatmap.any() else rgb.copy()
+    picture[unseen] = rgb[unseen] // 3
+    return picture
+
+
+def _panels(result, rgb, index):
+    """[(draw, title, value)] of one image, in reading order."""
+    panels = [] if rgb is None else [(_picture, f"input {_shape(rgb)}", rgb)]
+    if labels := getattr(result.model, "labels", ()):
+        panels.append((_top_classes(labels), f"logits ({len(labels)})\ntop classes after softmax", result.logits[index]))
+    for step in result.steps:
+        panels += _step_panels(step, index, result)
+    if rgb is not None:
+        heat = result.heatmap[index]
+        blend = overlay(rgb, heat) if heat.any() else rgb
+        panels.append((_picture, f"M3 overlay {_shape(blend)}", blend))
+    return panels
+
+
+def _step_panels(step, index, result):
+    name = f"{step.id} {step.title}"
+    if step.id == "C1":
+        activations, gradients = (value[index] for value in step.value)
+        strongest = _strongest_channels(activations, gradients)
+        return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} that count most",
+                 activations[strongest]),
+                (_mosaic(SIGNED), f"C1 gradients {_shape(gradients)}\nof the same channels", gradients[strongest])]
+    value = step.value[index]
+    titled = f"{name}\n{_shape(value)}"
+    if step.id == "A1":
+        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(value)}\nthe heads of layer {result.layer}",
+                 value[result.layer])]
+    if step.id in ("A2", "A3"):
+        return [(_image(POSITIVE, power=0.5), f"{titled}, layer {result.layer}", value[result.layer])]
+    if value.numel() == max(value.shape):                   # a weight for each channel, a share for each token
+        return [(_bars, titled, value.flatten())]
+    if value.dim() > 2:                                     # weights (K,h,w), one for each channel and place
+        return [(_mosaic(SIGNED), titled, value[:MOSAIC])]
+    colors = SIGNED if value.min() < 0 else HEAT if step.id[0] == "M" else POSITIVE
+    return [(_image(colors), titled, value)]
+
+
+def _strongest_channels(activations, gradients):
+    """The channels whose part in the weighted sum is largest, strongest first."""
+    weights = gradients.mean(dim=(-2, -1), keepdim=True)
+    part = (weights * activations).abs().sum(dim=(-2, -1))
+    return part.argsort(descending=True)[:MOSAIC]
+
+
+def _picture(axes, rgb):
+    axes.imshow(rgb)
+    axes.set_axis_off()
+
+
+def _top_classes(labels):
+    def draw(axes, logits):
+        shares, classes = logits.detach().cpu().softmax(dim=-1).topk(min(5, len(labels)))
+        axes.barh(range(len(shares)), shares, color="0.85")
+        for place, index in enumerate(classes.tolist()):
+            axes.text(0.02, place, f"{shares[place]:.2f}  {labels[index]}", va="center", fontsize=8)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(4.6, -0.6)
+        axes.set_box_aspect(1)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return draw
+
+
+def _image(colors, power=1.0):
+    def draw(axes, value):
+        values = value.detach().cpu().numpy()
+        low, high = _limits(values, colors)
+        shown = axes.imshow(values, cmap=colors, norm=_norm(low, high, power))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        bar = axes.figure.colorbar(shown, cax=axes.inset_axes([1.03, 0, 0.05, 1]))
+        bar.set_ticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
+        bar.ax.tick_params(labelsize=7)
+    return draw
+
+
+def _mosaic(colors, power=1.0):
+    """Draw (N,h,w) as a square of small maps with one colour scale."""
+    def draw(axes, maps):
+        count, h, w = maps.shape
+        columns = math.ceil(math.sqrt(count))
+        gap = max(1, round(0.06 * w))
+        rows = math.ceil(count / columns)
+        sheet = torch.full((rows * (h + gap) - gap, columns * (w + gap) - gap), torch.nan)
+        for place, one in enumerate(maps.detach().cpu()):
+            top, left = place // columns * (h + gap), place % columns * (w + gap)
+            sheet[top:top + h, left:left + w] = one
+        _image(colors, power)(axes, sheet)
+        axes.set_frame_on(False)
+    return draw
+
+
+def _bars(axes, values):
+    values = values.detach().cpu().numpy()
+    axes.vlines(range(len(values)), 0, values, colors=np.where(values < 0, "tab:blue", "tab:red"), linewidth=0.8)
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.margins(x=0.01)
+    axes.set_box_aspect(1)
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    axes.set_yticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
+    axes.tick_params(labelsize=7)
+
+
+def _limits(values, colors):
+    """From 0 for what cannot be negative; as far to both sides for what can, so that white is zero."""
+    high = float(np.nanmax(np.abs(values))) or 1.0
+    return (-high, high) if colors == SIGNED else (min(0.0, float(np.nanmin(values))), high)
+
+
+def _norm(low, high, power):
+    from matplotlib.colors import Normalize, PowerNorm
+    return Normalize(low, high) if power == 1 else PowerNorm(power, low, high)
+
+
+def _shape(value):
+    return "(" + ",".join(str(size) for size in value.shape) + ")"

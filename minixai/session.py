@@ -1,0 +1,164 @@
+"""What `minixai explain` does: read images, run one method, print the stages, save the pictures."""
+import os
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from minixai.explain import METHODS, explain
+from minixai.gradcam import Cam
+from minixai.images import ImageError, open_photo
+from minixai.labels import find_class
+from minixai.trace import NO_CLASS
+from minixai.weights import load, weights_path
+
+PHOTOS = Path(__file__).parent / "photos"
+EXAMPLES = (    # photo, model, method
+    ("cat.png", "efficientnet_lite0", "gradcam"),
+    ("scene.png", "small_vit", "attention"),
+    ("scene.png", "small_vit", "rollout"),
+)
+
+
+def explain_examples(options):
+    """A shipped photo through the CNN and a shipped scene through the ViT, or through the model and method asked for."""
+    asked = [options.model is None or options.model == model for _, model, _ in EXAMPLES]
+    asked = [fits and options.method in (None, method) for fits, (_, _, method) in zip(asked, EXAMPLES)]
+    if not any(asked):
+        raise ValueError(f"no shipped example for {options.model or options.method}; name an image")
+    for fits, (photo, model, method) in zip(asked, EXAMPLES):
+        if fits:
+            session = Session(options, model, method)
+            session.explain(PHOTOS / photo, verbose=True)
+    return 0
+
+
+def explain_files(options):
+    """Every image named, and every one in a folder named. One bad file among several does not stop the rest."""
+    paths = list(_image_paths(options.images))
+    session = Session(options, *_model_and_method(options))
+    if len(paths) == 1:
+        session.explain(paths[0], verbose=True)
+        return 0
+    failures = 0
+    for number, path in enumerate(paths, start=1):
+        print(f"\r{number}/{len(paths)} ", end="", file=sys.stderr, flush=True)
+        try:
+            session.explain(path, verbose=False)
+        except ImageError as error:
+            failures += 1
+            print(f"minixai: {error}", file=sys.stderr)
+    print(f"{len(paths) - failures} of {len(paths)} explained, pictures in {options.out}")
+    return 1 if failures else 0
+
+
+class Session:
+    """A loaded model, a method and a folder for the pictures; nothing of an image stays after it is done."""
+
+    def __init__(self, options, model, method):
+        self.device = _device(options.device)
+        self.model = load(model).to(self.device)
+        self.method, self.out, self.head = method, options.out, options.head
+        self.layer = int(options.layer) if (options.layer or "").lstrip("-").isdigit() else options.layer
+        self.target = None if options.target is None else find_class(options.target, self.model.labels)
+        self.names = set()
+
+    def explain(self, path, verbose):
+        """One image: print it, save its two pictures."""
+        from minixai.figures import on_photo
+        photo = open_photo(path)
+        image = self.model.preprocess(photo).to(self.device)
+        result = explain(self.model, image, self.method, self.target, self.layer, self.head)
+        stem = self._unused_name(f"{path.stem}_{self.model.name}_{self.method}")
+        if verbose:
+            self._print_stages(path, photo, result)
+        else:
+            print(f"{path}: {self._class_line(result)} -> {stem}_*.png")
+        overlaid = Image.fromarray(on_photo(photo, result.heatmap[0], self.model.preprocess))
+        saved = [_save(self.out / f"{stem}_stages.png", result.figure().savefig),
+                 _save(self.out / f"{stem}_overlay.png", overlaid.save)]
+        if verbose:
+            print("\n".join(f"  saved {path}" for path in saved), end="\n\n")
+
+    def _print_stages(self, path, photo, result):
+        H, W = self.model.preprocess.size
+        print(f"{path}: {photo.width}x{photo.height} pixels, seen by {self.model.name} at {W}x{H}")
+        for line in self._top_classes(result.logits[0]):
+            print(f"  {line}")
+        print(f"  {result.title()}")
+        for step in result.steps:
+            values = step.value if isinstance(step.value, tuple) else (step.value,)
+            print(f"    {step.id}  {step.title:34s}" + ", ".join(_shape_and_range(value[0]) for value in values))
+        print(f"    M3  {'overlay':34s}({H},{W},3)")
+        if why := result.why_empty[0]:
+            print(f"  the heatmap is empty: {why}")
+
+    def _top_classes(self, logits):
+        if not self.model.labels:
+            return ["this network has no class head; its attention knows no class"]
+        probability, classes = logits.softmax(dim=-1).topk(min(5, len(logits)))
+        return [f"{p:.3f}  {index:3d} {self.model.labels[index]}" for p, index in
+                zip(probability.tolist(), classes.tolist())]
+
+    def _class_line(self, result):
+        target = int(result.target[0])
+        if target == NO_CLASS:
+            return "no class"
+        return f"{result.logits[0].softmax(dim=-1)[target]:.3f} {target} {self.model.labels[target]}"
+
+    def _unused_name(self, name):
+        """Two folders may both hold a cat.jpg; neither picture may overwrite the other."""
+        number, unused = 1, name
+        while unused in self.names:
+            number += 1
+            unused = f"{name}-{number}"
+        self.names.add(unused)
+        return unused
+
+
+def _model_and_method(options):
+    """The two belong together: each has a default that follows from the other."""
+    if options.method is not None and options.method not in METHODS:
+        raise ValueError(f"no method {options.method!r}; there are {', '.join(METHODS)}")
+    wants_vit = options.method is not None and not isinstance(METHODS[options.method], Cam)
+    if options.model is None and wants_vit and not weights_path("dinov2_small").exists():
+        raise ValueError(f"{options.method} needs a ViT: --model small_vit for drawn scenes, or for photos "
+                         "--model dinov2_small (python -m weights_scripts.dinov2_small fetches it)")
+    model = options.model or ("dinov2_small" if wants_vit else "efficientnet_lite0")
+    return model, options.method or ("attention" if "vit" in model or "dino" in model else "gradcam")
+
+
+def _image_paths(paths):
+    known = Image.registered_extensions()
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in known)
+        if not inside:
+            raise ImageError(f"{path}: no images in this folder")
+        yield from inside
+
+
+def _device(name):
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no CUDA device on this machine; leave --device out to use what there is")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _save(path, write):
+    """Write a PNG; only a whole file ever has the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        write(unfinished, format="png")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _shape_and_range(value):
+    shape = ",".join(str(size) for size in value.shape)
+    return f"({shape}) {value.min():.3g} to {value.max():.3g}"
