@@ -1,0 +1,135 @@
+"""python -m tests.speed: how much a heatmap costs, as ratios measured in one run.
+
+Every ratio compares two things that took turns in the same process, so a machine that slows down slows both. Shown is
+the median over the turns. Libraries that happen to be installed are timed beside ours, on the same networks.
+"""
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import torch
+
+import minixai
+from minixai import weights
+
+CNNS = ("efficientnet_lite0", "resnet18", "resnet50", "vgg16")
+VITS = ("small_vit", "deit_tiny", "vit_small")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=9, help="turns of each measurement (default: %(default)s)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    print(f"torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, "
+          f"median of {options.turns} turns\n")
+    print_gradcam(options)
+    print_rollout(options)
+    print_starting(options)
+
+
+def print_gradcam(options):
+    libraries = {name: time_with for name, (module, time_with) in LIBRARIES.items() if find_spec(module)}
+    heading = "".join(f"{name + ' / ours':>26s}" for name in libraries)
+    print(f"{'Grad-CAM, last stage':24s}{'batch':>6s}{'forward ms':>12s}{'ours / forward':>16s}{heading}")
+    for name in CNNS:
+        model = minixai.build(name).to(options.device)
+        for batch in (1, 8):
+            image = random_images(name, batch, options.device)
+            theirs = {library: prepare(model, image) for library, prepare in libraries.items()}
+            forward, ours, *others = alternate(
+                options.turns, options.device, no_grad(model, image), lambda: minixai.explain(model, image),
+                *theirs.values())
+            columns = "".join(f"{ratio(other, ours):25.2f}x" for other in others)
+            print(f"{name:24s}{batch:6d}{1000 * statistics.median(forward):12.1f}{ratio(ours, forward):15.2f}x{columns}")
+    print()
+
+
+def print_rollout(options):
+    print(f"{'rollout':24s}{'batch':>6s}{'forward ms':>12s}{'ours / forward':>16s}")
+    for name in VITS:
+        model = minixai.build(name).to(options.device)
+        for batch in (1, 8):
+            image = random_images(name, batch, options.device)
+            forward, ours = alternate(options.turns, options.device, no_grad(model.forward_with_attention, image),
+                                      lambda: minixai.explain(model, image, "rollout"))
+            print(f"{name:24s}{batch:6d}{1000 * statistics.median(forward):12.1f}{ratio(ours, forward):15.2f}x")
+    print()
+
+
+def print_starting(options):
+    """Seconds that our own code adds to `import torch`, each in a process of its own."""
+    imported = [float(python("import torch, time; start = time.perf_counter(); import minixai; "
+                             "print(time.perf_counter() - start)")) for _ in range(options.turns)]
+    command = ("import torch, time, sys, tempfile; start = time.perf_counter(); from minixai.__main__ import main; "
+               "from minixai.session import PHOTOS; out = tempfile.mkdtemp(); sys.stdout = sys.stderr; "
+               "main(['explain', str(PHOTOS / 'cat.png'), '--out', out]); sys.stdout = sys.__stdout__; "
+               "print(time.perf_counter() - start)")
+    explained = [float(python(command)) for _ in range(options.turns)]
+    print(f"import minixai, beyond import torch        {statistics.median(imported):6.2f} s")
+    print(f"minixai explain PHOTO, beyond import torch {statistics.median(explained):6.2f} s")
+
+
+def alternate(turns, device, *functions):
+    """Seconds of each function, taking turns; the first turn warms up and does not count."""
+    seconds = [[] for _ in functions]
+    for turn in range(turns + 1):
+        for function, kept in zip(functions, seconds):
+            start = time.perf_counter()
+            function()
+            if device != "cpu":
+                torch.cuda.synchronize()        # the GPU works on after the call returns
+            if turn:
+                kept.append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(these, those):
+    """Median of the turn-by-turn ratios."""
+    return statistics.median(one / other for one, other in zip(these, those))
+
+
+def no_grad(forward, image):
+    def run():
+        with torch.no_grad():
+            return forward(image)
+    return run
+
+
+def random_images(name, batch, device):
+    H, W = weights.NETWORKS[name].preprocess.size
+    return torch.randn(batch, 3, H, W, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def pytorch_grad_cam(model, image):
+    from pytorch_grad_cam import GradCAM
+    cam = GradCAM(model=model, target_layers=[getattr(model, model.layers[-1])])
+    return lambda: cam(input_tensor=image, targets=None)
+
+
+def captum(model, image):
+    from captum.attr import LayerGradCam
+    from torch.nn.functional import interpolate
+    cam = LayerGradCam(model, getattr(model, model.layers[-1]))
+
+    def run():      # its own steps to where our heatmap is: top class, relu, image size
+        with torch.no_grad():
+            target = model(image).argmax(dim=-1)
+        coarse = cam.attribute(image, target=target, relu_attributions=True)
+        return interpolate(coarse, image.shape[-2:], mode="bilinear")
+    return run
+
+
+LIBRARIES = {"pytorch-grad-cam": ("pytorch_grad_cam", pytorch_grad_cam), "Captum": ("captum", captum)}
+
+
+def python(code):
+    """Run code in a fresh process; its standard output."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()
