@@ -1,11 +1,12 @@
 """From a method's name to a heatmap: pick the recipe, record a trace, run the stages, keep every step."""
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
 from minixai.attention import ROLLOUT, Attn, one_head
 from minixai.gradcam import Cam
-from minixai.trace import CnnTrace, record_cnn, record_vit
+from minixai.trace import CnnTrace, VitTrace, record_cnn, record_vit
 from minixai.vit import ViT
 
 METHODS = {
@@ -17,21 +18,38 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` returns. B images of H x W."""
-    heatmap: torch.Tensor       # (B,H,W) float32 in [0,1]
-    target: torch.Tensor        # (B,) int64: the class explained
-    logits: torch.Tensor        # (B,C)
-    steps: list                 # [Step(id, title, value)], every stage in order
+    """What `explain` returns, for B images of H x W: the steps of the recipe, and what they were made from."""
     method: str
-    layer: object               # a layer's name, or a block's index
-    why_empty: list             # one entry an image: None, or a sentence
-    image: torch.Tensor | None = None       # (B,3,H,W), what was explained, and by whom
+    recipe: Cam | Attn
+    trace: CnnTrace | VitTrace
+    steps: list                             # [Step(id, title, value)], every stage in order
+    image: torch.Tensor | None = None       # (B,3,H,W), what was explained, and of which network
     model: object = None
 
     @property
+    def heatmap(self):
+        """(B,H,W) float32 in [0,1]; all zeros where there was nothing to show."""
+        return self["M2"]
+
+    @property
+    def target(self):
+        """(B,) int64: the class explained."""
+        return self.trace.target
+
+    @property
+    def layer(self):
+        """The name of a CNN's layer, or the index of a ViT's block."""
+        return self.trace.layer
+
+    @property
     def empty(self):
-        """(B,) bool: true where the heatmap is all zeros because there was nothing to show."""
+        """(B,) bool: true where the heatmap is all zeros."""
         return torch.tensor([why is not None for why in self.why_empty])
+
+    @cached_property
+    def why_empty(self):
+        """One entry an image: None, or the sentence that says why there is nothing to show."""
+        return [_why_empty(self, index) for index in range(len(self.target))]
 
     def __getitem__(self, id):
         """result["C2"]: the value of one step."""
@@ -40,24 +58,35 @@ class Explanation:
                 return step.value
         raise KeyError(f"no step {id!r}; there are {', '.join(step.id for step in self.steps)}")
 
+    def heads(self):
+        """The same method for every single head of a ViT, from the same trace: a list of M Explanations."""
+        if not isinstance(self.trace, VitTrace):
+            raise TypeError(f"{self.method} has no heads")
+        recipe = replace(self.recipe, A2=one_head)
+        traces = [replace(self.trace, head=head) for head in range(self.trace.attention.shape[-3])]
+        return [replace(self, recipe=recipe, trace=trace, steps=recipe.steps(trace)) for trace in traces]
+
+    def title(self, index=0):
+        """One line for one image: the method, where it looked, and for which class, if it knows classes."""
+        labels, target = getattr(self.model, "labels", ()), int(self.target[index])
+        if isinstance(self.recipe, Attn):
+            head = "mean of the heads" if self.trace.head is None else f"head {self.trace.head}"
+            return f"{self.method} at block {self.layer}, {head}: what CLS took from each patch, whatever the class"
+        name = f" ({labels[target]})" if labels else ""
+        return f"{self.method} at {self.layer}: what speaks for class {target}{name}"
+
     def figure(self, rgb=None, index=0):
         """Every stage of one image as a picture, a matplotlib Figure.
 
         rgb: uint8 (H,W,3), what lies under the overlay; a network of ours knows it, for others you have to give it.
         """
-        from minixai.figures import strip
-        preprocess = getattr(self.model, "preprocess", None)
-        if rgb is None and preprocess is not None:
-            rgb = preprocess.undo(self.image)[index]
-        return strip(self, rgb, index, self.title(index))
+        from minixai.figures import strip  # late: matplotlib takes longer to import than a heatmap to compute
+        return strip(self, self.rgb()[index] if rgb is None and self.rgb() is not None else rgb, index)
 
-    def title(self, index=0):
-        """One line for one image: the method, where it looked, and for which class, if it knows classes."""
-        labels, target = getattr(self.model, "labels", ()), int(self.target[index])
-        where = f"{self.method} at {self.layer if isinstance(self.layer, str) else f'block {self.layer}'}"
-        if isinstance(METHODS.get(self.method), Attn):
-            return f"{where}: what CLS took from each patch, whatever the class"
-        return f"{where}: what speaks for class {target}" + (f" ({labels[target]})" if labels else "")
+    def rgb(self):
+        """uint8 (B,H,W,3), the pixels that a network of ours saw; None if the model does not know how to undo them."""
+        preprocess = getattr(self.model, "preprocess", None)
+        return None if preprocess is None else preprocess.undo(self.image)
 
 
 def explain(model, image, method="gradcam", target=None, layer=None, head=None):
@@ -73,17 +102,9 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
         trace = record_cnn(model, image, target, layer)
     else:
         trace = record_vit(model, image, target, layer, head)
-    return replace(explain_trace(trace, recipe, method), image=image, model=model)
-
-
-def explain_trace(trace, recipe, method):
-    """Run a recipe on a trace that is already there."""
-    steps = recipe.steps(trace)
-    values = {step.id: step.value for step in steps}
-    if not values["M2"].isfinite().all():       # checked once at the end: no stage can turn a NaN into a number
-        raise ValueError("the network's activations, attention or gradients hold NaN or infinity: no map can be made")
-    why_empty = [_why_empty(trace, values, index) for index in range(len(trace.target))]
-    return Explanation(values["M2"], trace.target, trace.logits, steps, method, trace.layer, why_empty)
+    result = Explanation(method, recipe, trace, recipe.steps(trace), image, model)
+    _check_finite(result)
+    return result
 
 
 def _recipe(method, model, head):
@@ -100,17 +121,26 @@ def _recipe(method, model, head):
     return recipe if head is None else replace(recipe, A2=one_head)
 
 
-def _why_empty(trace, values, index):
-    """None for a heatmap that shows something, or the sentence that says why it does not."""
-    if values["M2"][index].any():
+def _check_finite(result):
+    """At every stage, not only at the last: the ReLU turns -infinity into 0, and a score that is NaN is in no stage."""
+    for name, value in [("logits", result.trace.logits), *((step.id, step.value) for step in result.steps[1:])]:
+        if not value.isfinite().all():
+            raise ValueError(f"the network's numbers hold NaN or infinity (first seen in {name}): no map can be made")
+
+
+def _why_empty(result, index):
+    if result.heatmap[index].any():
         return None
+    trace = result.trace
     if not isinstance(trace, CnnTrace):
         return "the map is flat: CLS took equally from every patch"
     target = int(trace.target[index])
     if not trace.gradients[index].any():
         return (f"the gradient of class {target}'s score is zero everywhere at {trace.layer}: "
                 "the score is saturated, or does not depend on these features here")
-    if values["C3"][index].max() <= 0:
-        return (f"every place at {trace.layer} speaks against class {target} (negative evidence only), "
+    if not trace.activations[index].any():
+        return f"no feature is active at {trace.layer}: its maps are zero everywhere"
+    if result["C3"][index].max() <= 0:
+        return (f"no place at {trace.layer} speaks for class {target} (negative evidence only), "
                 "and the ReLU of C4 leaves nothing of that")
     return f"the map is flat: every place at {trace.layer} counts the same for class {target}"

@@ -17,15 +17,17 @@ MOSAIC = 9                  # feature maps shown of the K that C1 records
 SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # red for, blue against; the last one as in the overlay
 
 
-def strip(result, rgb=None, index=0, title=None):
+def strip(result, rgb=None, index=0):
     """Every stage of one image of an Explanation as a panel with number, title and shape.
 
     rgb: uint8 (H,W,3), the pixels that the network saw; without them, input and overlay are left out.
     """
     panels = _panels(result, rgb, index)
     columns = math.ceil(len(panels) / 2)
-    figure = Figure(figsize=(INCHES * columns, INCHES * 2 + 1.1), layout="constrained", dpi=110)
-    figure.suptitle(title or f"{result.method}, class {int(result.target[index])}, at layer {result.layer}")
+    figure = Figure(figsize=(INCHES * columns, INCHES * 2 + 1.2), dpi=110)
+    # Fixed margins. A layout engine would find the same ones, in as long as everything else takes together.
+    figure.subplots_adjust(left=0.02, right=0.955, top=0.86, bottom=0.05, wspace=0.35, hspace=0.25)
+    figure.suptitle(result.title(index))
     for axes, (draw, name, value) in zip(figure.subplots(2, columns, squeeze=False).flat, panels):
         axes.set_title(name, fontsize=9)
         draw(axes, value)
@@ -38,18 +40,18 @@ def strip(result, rgb=None, index=0, title=None):
 
 
 def side_by_side(rgb, heatmaps, names, title=None, columns=4):
-    """The picture (H,W,3), then each heatmap (H,W) over it, under its name."""
+    """The picture (H,W,3), then each heatmap (H,W) over it, under its name: heads, layers, methods or classes."""
     panels = [("input", rgb)] + [(name, overlay(rgb, heatmap)) for name, heatmap in zip(names, heatmaps)]
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(INCHES * columns, (INCHES + 0.25) * rows + 0.5), layout="constrained", dpi=110)
     figure.suptitle(title)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes in grid:
-        axes.set_axis_off()
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (name, picture) in zip(grid, panels):
         axes.set_title(name, fontsize=9)
         axes.imshow(picture)
+    for axes in grid:
+        axes.set_axis_off()
     return figure
 
 
@@ -71,7 +73,8 @@ def _panels(result, rgb, index):
     """[(draw, title, value)] of one image, in reading order."""
     panels = [] if rgb is None else [(_picture, f"input {_shape(rgb)}", rgb)]
     if labels := getattr(result.model, "labels", ()):
-        panels.append((_top_classes(labels), f"logits ({len(labels)})\ntop classes after softmax", result.logits[index]))
+        name = f"logits ({len(labels)})\ntop classes after softmax"
+        panels.append((_top_classes(labels), name, result.trace.logits[index]))
     for step in result.steps:
         panels += _step_panels(step, index, result)
     if rgb is not None:
@@ -92,10 +95,10 @@ def _step_panels(step, index, result):
     value = step.value[index]
     titled = f"{name}\n{_shape(value)}"
     if step.id == "A1":
-        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(value)}\nthe heads of layer {result.layer}",
+        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(value)}\nthe heads of block {result.layer}",
                  value[result.layer])]
     if step.id in ("A2", "A3"):
-        return [(_image(POSITIVE, power=0.5), f"{titled}, layer {result.layer}", value[result.layer])]
+        return [(_image(POSITIVE, power=0.5), f"{titled}, block {result.layer}", value[result.layer])]
     if value.numel() == max(value.shape):                   # a weight for each channel, a share for each token
         return [(_bars, titled, value.flatten())]
     if value.dim() > 2:                                     # weights (K,h,w), one for each channel and place
@@ -166,6 +169,7 @@ def _bars(axes, values):
     axes.margins(x=0.01)
     axes.set_box_aspect(1)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    axes.yaxis.tick_right()         # where the other panels have their scale
     axes.set_yticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
     axes.tick_params(labelsize=7)
 

@@ -27,8 +27,9 @@ def min_max(full):
     low, high = full.amin(dim=(-2, -1), keepdim=True), full.amax(dim=(-2, -1), keepdim=True)
     span = high - low
     # M1 leaves rounding errors on a flat map. They too must count as flat, or they would be blown up to [0,1].
-    rounding = 16 * torch.finfo(full.dtype).eps * torch.maximum(low.abs(), high.abs())
-    return torch.where(span > rounding, (full - low) / torch.where(span > 0, span, 1), 0)
+    rounding = 16 * torch.finfo(full.dtype).eps
+    flat = span / torch.maximum(low.abs(), high.abs()) <= rounding      # never true for NaN: it must stay visible
+    return torch.where(flat, 0, (full - low) / torch.where(span > 0, span, 1))
 
 
 def overlay(rgb, heatmap, alpha=0.5, colors="turbo"):

@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from minixai.attention import Attn
 from minixai.explain import METHODS, explain
+from minixai.figures import on_photo, side_by_side
 from minixai.gradcam import Cam
 from minixai.images import ImageError, open_photo
 from minixai.labels import find_class
@@ -22,7 +24,7 @@ EXAMPLES = (    # photo, model, method
 
 
 def explain_examples(options):
-    """A shipped photo through the CNN and a shipped scene through the ViT, or through the model and method asked for."""
+    """A shipped photo through the CNN and a shipped scene through the ViT, or those of them that were asked for."""
     asked = [options.model is None or options.model == model for _, model, _ in EXAMPLES]
     asked = [fits and options.method in (None, method) for fits, (_, _, method) in zip(asked, EXAMPLES)]
     if not any(asked):
@@ -66,7 +68,6 @@ class Session:
 
     def explain(self, path, verbose):
         """One image: print it, save its two pictures."""
-        from minixai.figures import on_photo
         photo = open_photo(path)
         image = self.model.preprocess(photo).to(self.device)
         result = explain(self.model, image, self.method, self.target, self.layer, self.head)
@@ -78,13 +79,15 @@ class Session:
         overlaid = Image.fromarray(on_photo(photo, result.heatmap[0], self.model.preprocess))
         saved = [_save(self.out / f"{stem}_stages.png", result.figure().savefig),
                  _save(self.out / f"{stem}_overlay.png", overlaid.save)]
+        if isinstance(result.recipe, Attn):
+            saved.append(_save(self.out / f"{stem}_heads.png", _every_head(result).savefig))
         if verbose:
             print("\n".join(f"  saved {path}" for path in saved), end="\n\n")
 
     def _print_stages(self, path, photo, result):
         H, W = self.model.preprocess.size
         print(f"{path}: {photo.width}x{photo.height} pixels, seen by {self.model.name} at {W}x{H}")
-        for line in self._top_classes(result.logits[0]):
+        for line in self._top_classes(result.trace.logits[0]):
             print(f"  {line}")
         print(f"  {result.title()}")
         for step in result.steps:
@@ -105,7 +108,7 @@ class Session:
         target = int(result.target[0])
         if target == NO_CLASS:
             return "no class"
-        return f"{result.logits[0].softmax(dim=-1)[target]:.3f} {target} {self.model.labels[target]}"
+        return f"{result.trace.logits[0].softmax(dim=-1)[target]:.3f} {target} {self.model.labels[target]}"
 
     def _unused_name(self, name):
         """Two folders may both hold a cat.jpg; neither picture may overwrite the other."""
@@ -115,6 +118,12 @@ class Session:
             unused = f"{name}-{number}"
         self.names.add(unused)
         return unused
+
+
+def _every_head(result):
+    heads = [head.heatmap[0] for head in result.heads()]
+    names = [f"head {number}" for number in range(len(heads))]
+    return side_by_side(result.rgb()[0], heads, names, f"{result.method} at block {result.layer}, every head")
 
 
 def _model_and_method(options):

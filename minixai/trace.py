@@ -110,7 +110,7 @@ def pick_target(logits, target):
 def _by_stages(model, image, layer):
     """A network of ours is already in two halves."""
     with torch.no_grad():
-        activations = model.until(image, layer)
+        activations = model.until(image, layer).detach()
     activations.requires_grad_()
     return activations, model.after(activations, layer), layer
 

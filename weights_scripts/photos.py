@@ -1,0 +1,44 @@
+"""python -m weights_scripts.photos: the four example photos, out of the scikit-image package; seconds.
+
+Three are written as they are, byte for byte. The fourth is stored again as JPEG, at an eighth of its size. Who took
+them and under which licence is in NOTICE.
+"""
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from weights_scripts.packages import files_from, sha256_of
+
+PACKAGE = "scikit-image==0.26.0"
+FOLDER = Path(__file__).parents[1] / "minixai" / "photos"
+PHOTOS = {  # ours: (theirs, sha256 of theirs)
+    "cat.png": ("skimage/data/chelsea.png",
+                "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"),
+    "coffee.png": ("skimage/data/coffee.png",
+                   "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7"),
+    "rocket.jpg": ("skimage/data/rocket.jpg",
+                   "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c"),
+    "astronaut.jpg": ("skimage/data/astronaut.png",
+                      "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"),
+}
+
+
+def main():
+    FOLDER.mkdir(exist_ok=True)
+    for name, data in zip(PHOTOS, files_from(PACKAGE, dict(PHOTOS.values()))):
+        if name == "astronaut.jpg":
+            data = as_jpeg(data)
+        (FOLDER / name).write_bytes(data)
+        print(f"wrote {FOLDER / name}, {len(data):,} bytes, sha256 {sha256_of(data)}")
+
+
+def as_jpeg(data):
+    """An image file -> the same picture as a JPEG file of high quality, with the colours at full resolution."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(data)).convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    main()
