@@ -1,5 +1,5 @@
 """From a method's name to a heatmap: pick the recipe, record a trace, run the stages, keep every step."""
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -93,37 +93,53 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     """Run one method on one image or a batch; the model is left as it was.
 
     model: a network of ours, or for CNN methods any nn.Module that returns logits. image: (B,3,H,W), preprocessed.
+    method: a name in METHODS, or a recipe of your own such as Cam(C4=another_function).
     target: class index, one per image, or None for each image's top class. layer: a stage or module (its dotted name)
     of a CNN, default our last stage; a block's index of a ViT, default the last. head: one head's index, default the
     mean of all. Raises ValueError when one of them does not fit, TypeError when the method is for another network.
     """
-    recipe = _recipe(method, model, head)
+    name, recipe = _recipe(method, model, head)
     if isinstance(recipe, Cam):
         trace = record_cnn(model, image, target, layer)
     else:
         trace = record_vit(model, image, target, layer, head)
-    result = Explanation(method, recipe, trace, recipe.steps(trace), image, model)
+    result = Explanation(name, recipe, trace, recipe.steps(trace), image, model)
     _check_finite(result)
     return result
 
 
 def _recipe(method, model, head):
-    if method not in METHODS:
+    """A method's name, or a recipe of your own -> (name, recipe), if the recipe and the network belong together."""
+    if isinstance(method, Cam | Attn):
+        name, recipe = _own_name(method), method
+    elif method in METHODS:
+        name, recipe = method, METHODS[method]
+    else:
         raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    recipe = METHODS[method]
     is_vit = isinstance(model, ViT)
     if is_vit and isinstance(recipe, Cam):
-        raise TypeError(f"{method} reads the feature maps of a CNN; for a ViT use attention or rollout")
+        raise TypeError(f"{name} reads the feature maps of a CNN; for a ViT use attention or rollout")
     if isinstance(recipe, Attn) and not is_vit:
-        raise TypeError(f"{method} reads the attention of minixai's ViT; for a {type(model).__name__} use gradcam")
+        raise TypeError(f"{name} reads the attention of minixai's ViT; for a {type(model).__name__} use gradcam")
     if head is not None and isinstance(recipe, Cam):
-        raise ValueError(f"{method} has no heads to choose from; leave head out")
-    return recipe if head is None else replace(recipe, A2=one_head)
+        raise ValueError(f"{name} has no heads to choose from; leave head out")
+    return name, recipe if head is None else replace(recipe, A2=one_head)
+
+
+def _own_name(recipe):
+    """Cam(C4=keep_the_sign) is called that."""
+    changed = [f"{stage.name}={getattr(recipe, stage.name).__name__}" for stage in fields(recipe)
+               if getattr(recipe, stage.name) is not stage.default]
+    return f"{type(recipe).__name__}({', '.join(changed)})"
 
 
 def _check_finite(result):
-    """At every stage, not only at the last: the ReLU turns -infinity into 0, and a score that is NaN is in no stage."""
-    for name, value in [("logits", result.trace.logits), *((step.id, step.value) for step in result.steps[1:])]:
+    """Early, not only at the end: the ReLU turns -infinity into 0, and a score that is NaN is in no stage.
+
+    The large A stages are left out, for speed: a NaN in any row of an attention matrix reaches the logits.
+    """
+    small = [(step.id, step.value) for step in result.steps if step.id[0] != "A" and step.id != "C1"]
+    for name, value in [("logits", result.trace.logits), *small]:
         if not value.isfinite().all():
             raise ValueError(f"the network's numbers hold NaN or infinity (first seen in {name}): no map can be made")
 

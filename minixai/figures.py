@@ -122,7 +122,7 @@ def _picture(axes, rgb):
 def _top_classes(labels):
     def draw(axes, logits):
         shares, classes = logits.detach().cpu().softmax(dim=-1).topk(min(5, len(labels)))
-        axes.barh(range(len(shares)), shares, color="0.85")
+        axes.barh(range(len(shares)), shares.tolist(), color="0.85")
         for place, index in enumerate(classes.tolist()):
             axes.text(0.02, place, f"{shares[place]:.2f}  {labels[index]}", va="center", fontsize=8)
         axes.set_xlim(0, 1)

@@ -1,0 +1,155 @@
+"""minixai explain and minixai models, run as a user runs them."""
+import gc
+import shutil
+import weakref
+
+import pytest
+from PIL import Image
+
+from minixai import session
+from minixai.__main__ import main
+
+CAT = session.PHOTOS / "cat.png"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def run(*arguments, out):
+    return main(["explain", *map(str, arguments), "--out", str(out)])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_photo_prints_its_classes_and_stages_and_saves_two_pictures(out, capsys):
+    assert run(CAT, out=out) == 0
+    printed = capsys.readouterr().out
+    assert "451x300 pixels" in printed
+    assert printed.index("0.38  285 Egyptian cat".replace("0.38", "")) < printed.index("282 tiger cat")
+    places = [printed.index(f"    {stage}  ") for stage in ("C1", "C2", "C3", "C4", "M1", "M2", "M3")]
+    assert places == sorted(places)
+    assert names(out) == ["cat_efficientnet_lite0_gradcam_overlay.png", "cat_efficientnet_lite0_gradcam_stages.png"]
+    with Image.open(out / "cat_efficientnet_lite0_gradcam_overlay.png") as overlay:
+        assert overlay.size == (451, 300)
+
+
+def test_the_same_command_gives_the_same_pictures(tmp_path):
+    for folder in ("one", "two"):
+        run(CAT, "--class", "tabby", "--layer", "stage5", out=tmp_path / folder)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_without_arguments_the_shipped_examples_are_explained(out, capsys):
+    assert run(out=out) == 0
+    printed = capsys.readouterr().out
+    for stage in ("C1", "C2", "C3", "C4", "A1", "A2", "A3", "A4", "A5", "M1", "M2", "M3"):
+        assert f"    {stage}  " in printed
+    assert len([name for name in names(out) if name.endswith("_stages.png")]) == 3
+    assert "scene_small_vit_attention_heads.png" in names(out)
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path, out, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(CAT, folder / "good.png")
+    (folder / "bad.png").write_text("not a picture")
+    (folder / "notes.txt").write_text("not meant to be one")
+    assert run(folder, out=out) == 1
+    printed = capsys.readouterr()
+    assert "bad.png: not an image" in printed.err
+    assert "1 of 2 explained" in printed.out
+    assert {name.split("_")[0] for name in names(out)} == {"good"}
+
+
+def test_two_images_of_one_name_do_not_overwrite_each_other(tmp_path, out):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(CAT, tmp_path / folder / "cat.png")
+    assert run(tmp_path / "a", tmp_path / "b", out=out) == 0
+    assert len(names(out)) == 4
+
+
+def test_nothing_of_an_image_stays_after_it_is_done(tmp_path, out, monkeypatch):
+    alive = []
+
+    def explain_and_watch(*arguments):
+        result = explain(*arguments)
+        alive.append(weakref.ref(result.trace))
+        return result
+
+    explain = session.explain
+    monkeypatch.setattr(session, "explain", explain_and_watch)
+    for name in ("a.png", "b.png"):
+        shutil.copy(CAT, tmp_path / name)
+    run(tmp_path, out=out)
+    gc.collect()
+    assert len(alive) == 2
+    assert not any(reference() for reference in alive)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["nowhere.png"], "nowhere.png: no such file"),
+    ([CAT, "--class", "tabbi"], "281 tabby"),
+    ([CAT, "--class", "1000"], "classes 0 to 999"),
+    ([CAT, "--layer", "stage9"], "stage"),
+    ([CAT, "--model", "resnet51"], "there are"),
+    ([CAT, "--model", "resnet50"], "no trained weights"),
+    ([CAT, "--method", "magic"], "gradcam, attention, rollout"),
+    ([CAT, "--method", "rollout", "--model", "efficientnet_lite0"], "use gradcam"),
+    ([CAT, "--method", "gradcam", "--model", "small_vit"], "use attention or rollout"),
+    ([CAT, "--head", "0"], "no heads"),
+    ([CAT, "--model", "small_vit", "--head", "99"], "heads 0 to"),
+    ([CAT, "--model", "small_vit", "--layer", "99"], "layers 0 to"),
+])
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(arguments, message, out, capsys):
+    assert run(*arguments, out=out) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("minixai: ") and message in said and "\n" not in said
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert run(CAT, out=tmp_path / "file" / "out") == 2
+    assert "minixai: " in capsys.readouterr().err
+
+
+def test_a_folder_without_images_is_one_line(tmp_path, out, capsys):
+    assert run(tmp_path, out=out) == 2
+    assert "no images in this folder" in capsys.readouterr().err
+
+
+def test_cuda_is_used_where_it_is_and_refused_where_it_is_not(out, capsys):
+    import torch
+    if torch.cuda.is_available():
+        assert run(CAT, "--device", "cuda", out=out) == 0
+    else:
+        assert run(CAT, "--device", "cuda", out=out) == 2
+        assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_dinov2_without_its_file_names_the_command_that_fetches_it(out, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
+    assert run(CAT, "--model", "dinov2_small", "--method", "attention", "--head", "5", out=out) == 2
+    assert "python -m weights_scripts.dinov2_small" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["explain", "models"])
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"  minixai {command}" in capsys.readouterr().out.split("example")[1]
+
+
+def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):
+    from minixai.weights import NETWORKS
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in NETWORKS)
+    assert "stem stage1 stage2 stage3 stage4" in printed and "blocks 0 to 11" in printed
