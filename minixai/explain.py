@@ -5,12 +5,13 @@ from functools import cached_property
 import torch
 
 from minixai.attention import ROLLOUT, Attn, one_head
+from minixai.cams import CAMS
 from minixai.gradcam import Cam
 from minixai.trace import CnnTrace, VitTrace, record_cnn, record_vit
 from minixai.vit import ViT
 
 METHODS = {
-    "gradcam": Cam(),
+    **CAMS,
     "attention": Attn(),
     "rollout": ROLLOUT,
 }

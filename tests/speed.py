@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 
 import torch
@@ -41,10 +42,10 @@ def print_gradcam(options):
             image = random_images(name, batch, options.device)
             theirs = {library: prepare(model, image) for library, prepare in libraries.items()}
             forward, ours, *others = alternate(
-                options.turns, options.device, no_grad(model, image), lambda: minixai.explain(model, image),
+                options.turns, options.device, no_grad(model, image), partial(minixai.explain, model, image),
                 *theirs.values())
             columns = "".join(f"{ratio(other, ours):25.2f}x" for other in others)
-            print(f"{name:24s}{batch:6d}{1000 * statistics.median(forward):12.1f}{ratio(ours, forward):15.2f}x{columns}")
+            print(row(name, batch, forward, ours) + columns)
     print()
 
 
@@ -55,8 +56,8 @@ def print_rollout(options):
         for batch in (1, 8):
             image = random_images(name, batch, options.device)
             forward, ours = alternate(options.turns, options.device, no_grad(model.forward_with_attention, image),
-                                      lambda: minixai.explain(model, image, "rollout"))
-            print(f"{name:24s}{batch:6d}{1000 * statistics.median(forward):12.1f}{ratio(ours, forward):15.2f}x")
+                                      partial(minixai.explain, model, image, "rollout"))
+            print(row(name, batch, forward, ours))
     print()
 
 
@@ -71,6 +72,10 @@ def print_starting(options):
     explained = [float(python(command)) for _ in range(options.turns)]
     print(f"import minixai, beyond import torch        {statistics.median(imported):6.2f} s")
     print(f"minixai explain PHOTO, beyond import torch {statistics.median(explained):6.2f} s")
+
+
+def row(name, batch, forward, ours):
+    return f"{name:24s}{batch:6d}{1000 * statistics.median(forward):12.1f}{ratio(ours, forward):15.2f}x"
 
 
 def alternate(turns, device, *functions):
