@@ -36,7 +36,8 @@ def _parser():
     explain.set_defaults(run=_explain)
     explain.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files or folders of them")
     explain.add_argument("--model", help="a name from `minixai models` (default: efficientnet_lite0)")
-    explain.add_argument("--method", help="gradcam for a CNN; attention or rollout for a ViT")
+    explain.add_argument("--method", help="CNN: gradcam (default), hirescam, layercam, …; ViT: attention (default), "
+                                                  "rollout, chefer, …; an unknown name lists all")
     explain.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")
     explain.add_argument("--layer", help="a CNN's stage or dotted module name, or a ViT's block number (default: last)")
     explain.add_argument("--head", type=int, help="one attention head (default: the mean of all)")

@@ -4,17 +4,14 @@ from functools import cached_property
 
 import torch
 
-from minixai.attention import ROLLOUT, Attn, one_head
+from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence
 from minixai.cams import CAMS
 from minixai.gradcam import Cam
+from minixai.recipe import reads
 from minixai.trace import CnnTrace, VitTrace, record_cnn, record_vit
 from minixai.vit import ViT
 
-METHODS = {
-    **CAMS,
-    "attention": Attn(),
-    "rollout": ROLLOUT,
-}
+METHODS = {**CAMS, **ATTENTIONS}
 
 
 @dataclass(frozen=True)
@@ -63,18 +60,25 @@ class Explanation:
         """The same method for every single head of a ViT, from the same trace: a list of M Explanations."""
         if not isinstance(self.trace, VitTrace):
             raise TypeError(f"{self.method} has no heads")
-        recipe = replace(self.recipe, A2=one_head)
+        recipe = _for_one_head(self.recipe)
         traces = [replace(self.trace, head=head) for head in range(self.trace.attention.shape[-3])]
         return [replace(self, recipe=recipe, trace=trace, steps=recipe.steps(trace)) for trace in traces]
 
+    @property
+    def knows_classes(self):
+        """Whether the method looks at a class at all: it does if a stage reads gradients."""
+        return reads(self.recipe, "gradients") or reads(self.recipe, "attention_gradients")
+
     def title(self, index=0):
         """One line for one image: the method, where it looked, and for which class, if it knows classes."""
-        labels, target = getattr(self.model, "labels", ()), int(self.target[index])
+        where = f"{self.method} at {self.layer}"
         if isinstance(self.recipe, Attn):
             head = "mean of the heads" if self.trace.head is None else f"head {self.trace.head}"
-            return f"{self.method} at block {self.layer}, {head}: what CLS took from each patch, whatever the class"
-        name = f" ({labels[target]})" if labels else ""
-        return f"{self.method} at {self.layer}: what speaks for class {target}{name}"
+            where = f"{self.method} at block {self.layer}, {head}"
+        if not self.knows_classes:
+            return f"{where}: the same for every class"
+        labels, target = getattr(self.model, "labels", ()), int(self.target[index])
+        return f"{where}: what speaks for class {target}" + (f" ({labels[target]})" if labels else "")
 
     def figure(self, rgb=None, index=0):
         """Every stage of one image as a picture, a matplotlib Figure.
@@ -103,7 +107,7 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     if isinstance(recipe, Cam):
         trace = record_cnn(model, image, target, layer)
     else:
-        trace = record_vit(model, image, target, layer, head)
+        trace = record_vit(model, image, target, layer, head, gradients=reads(recipe, "attention_gradients"))
     result = Explanation(name, recipe, trace, recipe.steps(trace), image, model)
     _check_finite(result)
     return result
@@ -124,7 +128,12 @@ def _recipe(method, model, head):
         raise TypeError(f"{name} reads the attention of minixai's ViT; for a {type(model).__name__} use gradcam")
     if head is not None and isinstance(recipe, Cam):
         raise ValueError(f"{name} has no heads to choose from; leave head out")
-    return name, recipe if head is None else replace(recipe, A2=one_head)
+    return name, recipe if head is None else _for_one_head(recipe)
+
+
+def _for_one_head(recipe):
+    """The recipe that reads one head where the given one fuses them all."""
+    return replace(recipe, A2=one_head_evidence if reads(recipe, "attention_gradients") else one_head)
 
 
 def _own_name(recipe):
@@ -148,16 +157,19 @@ def _check_finite(result):
 def _why_empty(result, index):
     if result.heatmap[index].any():
         return None
-    trace = result.trace
-    if not isinstance(trace, CnnTrace):
-        return "the map is flat: CLS took equally from every patch"
-    target = int(trace.target[index])
-    if not trace.gradients[index].any():
-        return (f"the gradient of class {target}'s score is zero everywhere at {trace.layer}: "
+    target, at = int(result.target[index]), result.layer
+    if isinstance(result.trace, VitTrace):
+        if not result.knows_classes:
+            return "the map is flat: CLS took equally from every patch"
+        return f"no attention of CLS to a patch raises the score of class {target} (negative evidence only)"
+    if result.knows_classes and not result.trace.gradients[index].any():
+        return (f"the gradient of class {target}'s score is zero everywhere at {at}: "
                 "the score is saturated, or does not depend on these features here")
-    if not trace.activations[index].any():
-        return f"no feature is active at {trace.layer}: its maps are zero everywhere"
+    if not result.trace.activations[index].any():
+        return f"no feature is active at {at}"
+    if not result["C3"][index].any():
+        return f"the weighted sum is zero everywhere at {at}: no channel has a weight"
     if result["C3"][index].max() <= 0:
-        return (f"no place at {trace.layer} speaks for class {target} (negative evidence only), "
-                "and the ReLU of C4 leaves nothing of that")
-    return f"the map is flat: every place at {trace.layer} counts the same for class {target}"
+        return (f"no place at {at} speaks for class {target} (negative evidence only), "
+                "and the ReLU of C4 leaves nothing of the rest")
+    return f"the map is flat: every place at {at} counts the same for class {target}"

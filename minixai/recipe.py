@@ -39,6 +39,11 @@ def run(recipe, values):
     return steps
 
 
+def reads(recipe, name):
+    """Whether any stage of the recipe reads the named value: what no stage reads need not be recorded."""
+    return any(name in signature(getattr(recipe, number.name)).parameters for number in fields(recipe))
+
+
 def _inputs(number, function, values):
     inputs = {}
     for name, parameter in signature(function).parameters.items():

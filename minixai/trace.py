@@ -36,6 +36,7 @@ class CnnTrace:
 class VitTrace:
     """What attention maps read. B images, L layers, M heads, T = prefix_tokens + gh·gw tokens."""
     attention: torch.Tensor         # (B,L,M,T,T), rows sum to one
+    attention_gradients: torch.Tensor | None    # (B,L,M,T,T) of logits[target], for methods that read them
     logits: torch.Tensor            # (B,C)
     target: torch.Tensor            # (B,) int64, NO_CLASS without a head; not read by methods that know no class
     layer: int                      # the block to read, -1 for the last
@@ -61,32 +62,41 @@ def record_cnn(model, image, target=None, layer=None):
     with _undisturbed(model), torch.inference_mode(False), torch.enable_grad():
         activations, logits, name = halves(model, _as_the_weights(image, model), layer)
         target = pick_target(logits, target)
-        # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
-        score = logits.float().gather(-1, target[:, None]).sum()
-        gradients = _gradient(score, activations, name)
+        gradients = _gradient(class_score(logits, target), activations, name)
     return CnnTrace(activations.detach().float(), gradients.float(), logits.detach().float(), target, name,
                     tuple(image.shape[-2:]))
 
 
-def record_vit(model, image, target=None, layer=None, head=None):
+def record_vit(model, image, target=None, layer=None, head=None, gradients=False):
     """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
 
     model: a minixai ViT; image: (B,3,H,W). layer: a block's index, default the last; head: a head's index or None.
-    Raises ValueError for an index outside the network.
+    gradients: also record those of the class score with respect to every attention, which costs a backward pass.
+    Raises ValueError for an index outside the network, or for gradients of a network that has no classes.
     """
     if not isinstance(model, ViT):
         raise TypeError(f"attention is recorded from minixai's own ViT; a {type(model).__name__} does not return it")
     layer = _index("layer", -1 if layer is None else layer, len(model.blocks))
     if head is not None:
         head = _index("head", head, model.blocks[0].attention.heads)
-    with _undisturbed(model), torch.no_grad():
-        logits, attentions = model.forward_with_attention(_as_the_weights(image, model))
-        if model.classes:
-            target = pick_target(logits, target)
-        else:
-            target = torch.full((len(image),), NO_CLASS, device=logits.device)
-    return VitTrace(torch.stack(attentions, dim=1).float(), logits.float(), target, layer, head,
+    if gradients and not model.classes:
+        raise ValueError("this network has no class head, so there is no score to differentiate")
+    with _undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(gradients):
+        # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
+        model_input = _as_the_weights(image, model).detach().requires_grad_(gradients)
+        logits, attentions = model.forward_with_attention(model_input)
+        target = pick_target(logits, target) if model.classes else torch.full((len(image),), NO_CLASS)
+        slopes = torch.autograd.grad(class_score(logits, target), attentions) if gradients else None
+    return VitTrace(_stack(attentions), slopes and _stack(slopes), logits.detach().float(), target, layer, head,
                     model.prefix_tokens, model.grid(image), tuple(image.shape[-2:]))
+
+
+def class_score(logits, target):
+    """What is differentiated: the sum over the images of their classes' logits.
+
+    One image's score does not depend on another image, so the gradient of the sum holds each image's own.
+    """
+    return logits.float().gather(-1, target[:, None]).sum()
 
 
 def pick_target(logits, target):
@@ -188,6 +198,10 @@ def _as_the_weights(image, model):
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
     image = image.to(weight)
     return image.clone() if image.is_inference() else image
+
+
+def _stack(layers):
+    return torch.stack([layer.detach() for layer in layers], dim=1).float()
 
 
 def _index(what, index, count):
