@@ -14,7 +14,7 @@ from minixai.vit import ViT
 METHODS = {**CAMS, **ATTENTIONS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What `explain` returns, for B images of H x W: the steps of the recipe, and what they were made from."""
     method: str
@@ -48,6 +48,9 @@ class Explanation:
     def why_empty(self):
         """One entry an image: None, or the sentence that says why there is nothing to show."""
         return [_why_empty(self, index) for index in range(len(self.target))]
+
+    def __repr__(self):
+        return f"<{self.title()}; {len(self.target)} image(s)>"
 
     def __getitem__(self, id):
         """result["C2"]: the value of one step."""
@@ -138,8 +141,9 @@ def _for_one_head(recipe):
 
 def _own_name(recipe):
     """Cam(C4=keep_the_sign) is called that."""
-    changed = [f"{stage.name}={getattr(recipe, stage.name).__name__}" for stage in fields(recipe)
-               if getattr(recipe, stage.name) is not stage.default]
+    stages = [(stage.name, stage.default, getattr(recipe, stage.name)) for stage in fields(recipe)]
+    changed = [f"{number}={getattr(function, '__name__', type(function).__name__)}"     # a partial has no name
+               for number, usual, function in stages if function is not usual]
     return f"{type(recipe).__name__}({', '.join(changed)})"
 
 

@@ -9,6 +9,7 @@ Whatever is wrong with a file becomes one ImageError that names the file and say
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ def open_photo(source):
     if isinstance(source, Image.Image):
         with _one_error("the image"):       # Pillow decodes late, so a damaged file may show itself only now
             return _to_rgb(source, "the image")
+    if not isinstance(source, str | PathLike):
+        raise ImageError(f"an image is a path, a PIL image or an array; got a {type(source).__name__}")
     with _one_error(source):
         return _open_file(Path(source))
 

@@ -41,17 +41,25 @@ def run(recipe, values):
 
 def reads(recipe, name):
     """Whether any stage of the recipe reads the named value: what no stage reads need not be recorded."""
-    return any(name in signature(getattr(recipe, number.name)).parameters for number in fields(recipe))
+    return any(name in _parameters(number.name, getattr(recipe, number.name)) for number in fields(recipe))
 
 
 def _inputs(number, function, values):
     inputs = {}
-    for name, parameter in signature(function).parameters.items():
+    for name, parameter in _parameters(number, function).items():
         if name in values:
             inputs[name] = values[name]
         elif parameter.default is Parameter.empty:
             raise ValueError(f"stage {number} ({title(function)}) reads {name!r}; it can read {', '.join(values)}")
     return inputs
+
+
+def _parameters(number, function):
+    try:
+        return signature(function).parameters
+    except (TypeError, ValueError):         # a function written in C, such as torch.relu, names no parameters
+        raise ValueError(f"stage {number} has to be a Python function, whose parameters name what it reads; "
+                         f"wrap {function!r} in one") from None
 
 
 def title(function):

@@ -21,7 +21,7 @@ from minixai.vit import ViT
 NO_CLASS = -1       # the target of a network that has no class head
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CnnTrace:
     """What Grad-CAM and its relatives read. B images, K channels of h x w, C classes."""
     activations: torch.Tensor       # (B,K,h,w) feature maps, float32
@@ -32,7 +32,7 @@ class CnnTrace:
     size: tuple                     # (H,W) of the image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class VitTrace:
     """What attention maps read. B images, L layers, M heads, T = prefix_tokens + gh·gw tokens."""
     attention: torch.Tensor         # (B,L,M,T,T), rows sum to one
@@ -79,8 +79,8 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
     layer = _index("layer", -1 if layer is None else layer, len(model.blocks))
     if head is not None:
         head = _index("head", head, model.blocks[0].attention.heads)
-    if gradients and not model.classes:
-        raise ValueError("this network has no class head, so there is no score to differentiate")
+    if not model.classes and (gradients or target is not None):
+        raise ValueError("this network has no class head: no target to choose, and no score to differentiate")
     with _undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(gradients):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
         model_input = _as_the_weights(image, model).detach().requires_grad_(gradients)
@@ -122,7 +122,8 @@ def _by_stages(model, image, layer):
     with torch.no_grad():
         activations = model.until(image, layer).detach()
     activations.requires_grad_()
-    return activations, model.after(activations, layer), layer
+    # A copy goes on, so that a stage that works in place cannot overwrite what is kept.
+    return activations, model.after(activations.clone(), layer), layer
 
 
 def _by_hook(model, image, layer):
@@ -186,7 +187,8 @@ def _gradient(score, activations, name):
     if score.requires_grad:
         gradient, = torch.autograd.grad(score, activations, allow_unused=True)
     if gradient is None:
-        raise ValueError(f"the class score does not depend on layer {name!r}, so it has no gradient there")
+        raise ValueError(f"no gradient leads from the class score to layer {name!r}: the score does not depend on it, "
+                         "or the model's forward switches gradients off (no_grad, inference_mode, detach)")
     return gradient
 
 
@@ -195,6 +197,8 @@ def _as_the_weights(image, model):
     if not isinstance(image, torch.Tensor) or image.dim() != 4 or 0 in image.shape:
         shape = tuple(image.shape) if hasattr(image, "shape") else type(image).__name__
         raise ValueError(f"an image is a tensor (B,3,H,W); got {shape}")
+    if not image.is_floating_point():
+        raise ValueError(f"an image is preprocessed floats, as open_image gives them; got {image.dtype}")
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
     image = image.to(weight)
     return image.clone() if image.is_inference() else image

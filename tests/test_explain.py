@@ -1,0 +1,284 @@
+"""From a name to a heatmap: every method, every choice, and a sentence where there is nothing to show."""
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from minixai import METHODS, explain
+from minixai.attention import Attn
+from minixai.cnn import CNN, Head, small_cnn
+from minixai.gradcam import Cam
+from minixai.vit import ViT
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+C, M, L, SIZE = 4, 2, 3, (48, 32)
+CAMS = [name for name, recipe in METHODS.items() if isinstance(recipe, Cam)]
+CLASSLESS = {"eigencam", "kpcacam", "fem", "randomcam", "attention", "rollout"}
+ATTENTIONS = [name for name, recipe in METHODS.items() if isinstance(recipe, Attn)]
+
+
+def images(B=2):
+    return torch.randn(B, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def cnn():
+    torch.manual_seed(0)
+    return small_cnn(C, (3, 4, 6, 7)).eval()
+
+
+def vit():
+    torch.manual_seed(0)
+    model = ViT(16, 4, 8, depth=L, heads=M, classes=C).eval()
+    for block in model.blocks:
+        nn.init.normal_(block.attention.qkv.weight)         # attention that is not near uniform
+    return model
+
+
+def network_for(method):
+    return cnn() if method in CAMS else vit()
+
+
+class Features(nn.Module):
+    """Returns the same feature maps (K,h,w) for every image, plus whatever the image's first pixel says."""
+    def __init__(self, maps):
+        super().__init__()
+        self.maps = nn.Parameter(torch.tensor(maps))
+
+    def forward(self, image):
+        return self.maps + 0 * image[:, :1, :1, :1]
+
+
+def linear(maps, weights):
+    """A CNN of one class: feature maps that are given, and what each counts for."""
+    model = CNN({"features": Features(maps), "head": Head(len(maps), 1)})
+    model.head.fc.weight.data = torch.tensor([weights])
+    return model
+
+
+def uniform_vit():
+    model = vit()
+    for block in model.blocks:
+        nn.init.zeros_(block.attention.qkv.weight)          # all scores 0: every token takes equally from every token
+    return model
+
+
+# ------------------------------------------------------------------------------------------------------ every method
+
+def test_the_methods_of_the_articles_core_are_there():
+    assert {"gradcam", "attention", "rollout"} <= set(METHODS) and set(CAMS) | set(ATTENTIONS) == set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_a_heatmap_for_every_image(method):
+    result = explain(network_for(method), images(), method)
+    assert result.heatmap.shape == (2, *SIZE) and result.heatmap.dtype == torch.float32
+    assert result.heatmap.amin(dim=(1, 2)).tolist() == [0, 0] and result.heatmap.amax(dim=(1, 2)).tolist() == [1, 1]
+    assert result.target.shape == (2,) and result.target.dtype == torch.int64
+    assert result.empty.tolist() == [False, False] and result.why_empty == [None, None]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_step_can_be_asked_for_by_its_number(method):
+    result = explain(network_for(method), images(), method)
+    ids = [step.id for step in result.steps]
+    assert ids[0] == ("C1" if method in CAMS else "A1") and ids[-2:] == ["M1", "M2"] and len(set(ids)) == len(ids)
+    assert all(step.title and result[step.id] is step.value for step in result.steps)
+    assert result["M2"] is result.heatmap
+    with pytest.raises(KeyError, match="no step 'C9'; there are .*M2"):
+        result["C9"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_call_gives_the_same_heatmap(method):
+    model = network_for(method)
+    first = explain(model, images(), method).heatmap
+    torch.manual_seed(999)
+    assert torch.equal(first, explain(model, images(), method).heatmap)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_does_not_know_its_neighbours_in_the_batch(method):
+    model = network_for(method)
+    together = explain(model, images(B=3), method, target=[0, 1, 2])
+    for index in range(3):
+        alone = explain(model, images(B=3)[[index]], method, target=index)
+        torch.testing.assert_close(together.heatmap[[index]], alone.heatmap, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_title_says_what_one_looks_at(method):
+    model = network_for(method)
+    model.labels = ["cat", "dog", "wolf", "cow"]
+    title = explain(model, images(), method, target=[1, 2]).title(1)
+    assert title.startswith(f"{method} at ") and ("class 2 (wolf)" in title) == (method not in CLASSLESS)
+
+
+# ------------------------------------------------------------------------------------------------------- every choice
+
+def test_without_a_target_it_is_the_top_class():
+    model = cnn()
+    result = explain(model, images())
+    assert result.method == "gradcam" and torch.equal(result.target, model(images()).argmax(dim=-1))
+    assert torch.equal(result.heatmap, explain(model, images(), target=result.target).heatmap)
+
+
+def test_another_target_is_another_map():
+    maps = [explain(cnn(), images(), target=target)["C3"] for target in range(C)]
+    assert all((a - b).abs().max() > 1e-4 for index, a in enumerate(maps) for b in maps[:index])
+
+
+@pytest.mark.parametrize("layer", ["stem", "stage2", "stage2.conv1"])
+def test_a_layer_by_name_or_module(layer):
+    model = cnn()
+    named, given = (explain(model, images(), layer=wanted) for wanted in (layer, model.get_submodule(layer)))
+    assert named.layer == given.layer == layer and torch.equal(named["C4"], given["C4"])
+    assert not torch.equal(named.heatmap, explain(model, images()).heatmap)
+
+
+@pytest.mark.parametrize("method", ATTENTIONS)
+def test_a_block_counts_from_either_end_and_the_last_is_the_default(method):
+    model = vit()
+    maps = [explain(model, images(), method, layer=layer)["A5"] for layer in range(L)]
+    assert torch.equal(maps[-1], explain(model, images(), method)["A5"])
+    assert torch.equal(maps[1], explain(model, images(), method, layer=1 - L)["A5"])
+    assert all((a - b).abs().max() > 1e-3 * a.max() for index, a in enumerate(maps) for b in maps[:index])
+
+
+@pytest.mark.parametrize("method", ATTENTIONS)
+def test_a_head_alone_and_all_heads_from_one_trace(method):
+    model = vit()
+    fused, alone = explain(model, images(), method), [explain(model, images(), method, head=head) for head in range(M)]
+    assert (alone[0]["A5"] - alone[1]["A5"]).abs().max() > 1e-3
+    assert all(torch.equal(a.heatmap, b.heatmap) for a, b in zip(alone, fused.heads()))
+    if method == "attention":
+        torch.testing.assert_close(fused["A5"], (alone[0]["A5"] + alone[1]["A5"]) / 2)
+
+
+def test_a_recipe_of_ones_own_is_a_method_too():
+    def keep_the_sign(cam):
+        return cam
+    result = explain(cnn(), images(), Cam(C4=keep_the_sign), target=0)
+    assert result.method == "Cam(C4=keep_the_sign)"
+    assert torch.equal(result["C4"], explain(cnn(), images(), target=0)["C3"])
+    assert explain(cnn(), images(), Cam(C4=partial(keep_the_sign))).method == "Cam(C4=partial)"
+
+
+def test_a_foreign_network_says_its_layer():
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), Head(5, C))
+    result = explain(model, images(), layer="0")
+    assert result.layer == "0" and result.heatmap.shape == (2, *SIZE)
+    with pytest.raises(ValueError, match="say which layer"):
+        explain(model, images())
+
+
+@pytest.mark.parametrize("model, options, kind, message", [
+    (cnn, {"method": "gradcan"}, ValueError, "no method 'gradcan'; there are gradcam, .*attention, rollout"),
+    (cnn, {"method": "rollout"}, TypeError, "rollout reads the attention of minixai's ViT; for a CNN use gradcam"),
+    (vit, {"method": "gradcam"}, TypeError, "gradcam reads the feature maps of a CNN; for a ViT use attention or roll"),
+    (cnn, {"head": 0}, ValueError, "gradcam has no heads"),
+    (cnn, {"target": C}, ValueError, "classes 0 to 3; got target 4"),
+    (cnn, {"layer": "stage9"}, ValueError, "no layer named 'stage9'"),
+    (vit, {"method": "attention", "head": M}, ValueError, "heads 0 to 1; got 2"),
+    (vit, {"method": "rollout", "layer": L}, ValueError, "layers 0 to 2; got 3"),
+    (vit, {"method": "attention", "target": C}, ValueError, "classes 0 to 3; got target 4"),
+], ids=str)
+def test_a_choice_that_does_not_fit_says_what_would(model, options, kind, message):
+    with pytest.raises(kind, match=message):
+        explain(model(), images(), **options)
+
+
+def test_a_cnn_has_no_heads():
+    with pytest.raises(TypeError, match="gradcam has no heads"):
+        explain(cnn(), images()).heads()
+
+
+def test_an_image_that_cannot_be_cut_into_patches_says_so():
+    with pytest.raises(ValueError, match="47x32 pixels cannot be cut into patches of 4x4"):
+        explain(vit(), images()[:, :, 1:], "attention")
+
+
+# -------------------------------------------------------------------------------------------------- nothing to show
+
+PLACES = [[1.0, 2.0, 0.5], [3.0, 0.25, 1.5]]
+FLAT = [[0.1] * 3] * 2
+EMPTY = {   # name -> (model, method, what the sentence says)
+    "negative evidence": (lambda: linear([PLACES], [-1.0]), "gradcam",
+                          r"no place at features speaks for class 0 \(negative evidence only\)"),
+    "zero gradient": (lambda: linear([PLACES], [0.0]), "gradcam", "gradient of class 0's score is zero .*saturated"),
+    "flat features": (lambda: linear([FLAT], [3.0]), "gradcam", "every place at features counts the same for class 0"),
+    "no features": (lambda: linear([[[0.0] * 3] * 2], [1.0]), "gradcam", "no feature is active at features"),
+    "one place": (lambda: linear([[[2.0]]], [1.0]), "gradcam", "counts the same"),
+    "uniform attention": (uniform_vit, "attention", "CLS took equally from every patch"),
+    "uniform rollout": (uniform_vit, "rollout", "CLS took equally from every patch"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_heatmap_is_zeros_and_says_why(name):
+    make, method, sentence = EMPTY[name]
+    result = explain(make(), images()[..., :24, :16], method, target=0)
+    assert result.heatmap.shape == (2, 24, 16) and not result.heatmap.any()
+    assert result.empty.tolist() == [True, True]
+    for why in result.why_empty:
+        with pytest.raises(ValueError, match=sentence):
+            raise ValueError(why)
+
+
+def test_in_a_batch_each_image_is_empty_or_not_by_itself():
+    class Signed(nn.Module):
+        def forward(self, image):
+            return image[:, :1]
+    model = CNN({"signed": Signed(), "head": Head(1, 1)})
+    nn.init.ones_(model.head.fc.weight)
+    image = torch.stack([images()[0].abs(), -images()[0].abs()])
+    result = explain(model, image, target=0)
+    assert result.empty.tolist() == [False, True] and result.why_empty[0] is None
+    assert "negative evidence only" in result.why_empty[1] and result.heatmap[0].max() == 1
+
+
+# ---------------------------------------------------------------------------------------------- numbers that are none
+
+def poisoned(model, name, value):
+    model.get_parameter(name).data.view(-1)[0] = value
+    return model
+
+
+NOT_FINITE = {
+    "NaN in an early layer": lambda: (poisoned(cnn(), "stem.0.conv.weight", torch.nan), "gradcam"),
+    "infinite feature": lambda: (linear([[[torch.inf, 1.0]]], [1.0]), "gradcam"),
+    "infinity against the class": lambda: (linear([[[torch.inf, 1.0]], [[2.0, 1.0]]], [-1.0, 3.0]), "gradcam"),
+    "NaN in the scores only": lambda: (poisoned(cnn(), "head.fc.bias", torch.nan), "gradcam"),
+    "NaN in a patch": lambda: (poisoned(vit(), "patches.weight", torch.nan), "attention"),
+    "NaN in the last block": lambda: (poisoned(vit(), f"blocks.{L - 1}.attention.qkv.weight", torch.nan), "rollout"),
+    "NaN in the class head": lambda: (poisoned(vit(), "head.bias", torch.nan), "attention"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FINITE)
+def test_a_network_that_is_not_finite_gets_no_map(name):
+    model, method = NOT_FINITE[name]()
+    with pytest.raises(ValueError, match="NaN|finite"):
+        explain(model, images(), method, target=0)
+
+
+def test_a_stage_without_parameter_names_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="stage C4 has to be a Python function.*wrap"):
+        explain(cnn(), images(), Cam(C4=torch.relu))
+
+
+def test_a_network_without_classes_takes_no_target():
+    with pytest.raises(ValueError, match="no class head"):
+        explain(ViT(16, 4, 8, depth=1, heads=2, classes=0), images(), "attention", target=5)
+
+
+def test_pixels_that_are_not_preprocessed_are_refused():
+    with pytest.raises(ValueError, match="preprocessed floats.*uint8"):
+        explain(cnn(), torch.zeros(1, 3, 48, 32, dtype=torch.uint8))
+
+
+def test_two_results_can_be_compared_and_printed():
+    one, other = explain(cnn(), images()), explain(cnn(), images())
+    assert one == one and one != other and len({one, other}) == 2
+    assert repr(one).startswith("<gradcam at stage4") and len(repr(one)) < 200

@@ -1,0 +1,103 @@
+"""What minixai imports: little, late, and in one direction. Read from the source, so no file can be forgotten."""
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import minixai
+
+ROOT = Path(minixai.__file__).parent
+THIRD_PARTY = {"torch", "numpy", "PIL", "matplotlib"}
+KNOW_NOBODY = ("images", "cnn", "vit", "heatmap", "scenes")     # a folder is one module here
+AUTOGRAD = {"autograd", "backward", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "requires_grad_",
+            "requires_grad", "register_hook", "register_forward_hook", "register_forward_pre_hook",
+            "register_full_backward_hook"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def module_of(path):
+    """minixai/gradcam.py -> gradcam, minixai/scenes/coats.py -> scenes, minixai/__init__.py -> __init__"""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def nodes(path):
+    return ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+
+
+def imported(path):
+    """Dotted names of all that a file imports, at the top or late: 'torch.nn', 'minixai.heatmap.overlay'."""
+    package = ("minixai", *path.relative_to(ROOT).parts[:-1])
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[:len(package) - node.level + 1] if node.level else ()
+            yield from (".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
+
+
+def ours(path):
+    """The modules of minixai that a file imports, its own folder left out."""
+    names = (name.split(".") for name in imported(path))
+    return {name[1] for name in names if name[0] == "minixai" and len(name) > 1} - {module_of(path)}
+
+
+def graph():
+    arrows = {}
+    for path in FILES:
+        arrows.setdefault(module_of(path), set()).update(ours(path))
+    return arrows
+
+
+def test_all_of_the_package_is_read():
+    assert {"__init__", "trace", "gradcam", "attention", "heatmap", "explain", *KNOW_NOBODY} <= set(graph())
+    assert graph()["gradcam"] == {"heatmap", "recipe"} and "figures" in graph()["explain"]
+
+
+def test_import_minixai_brings_no_plotting_and_no_scenes():
+    code = "import minixai, sys; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    loaded = set(modules.stdout.split())
+    assert "minixai.gradcam" in loaded
+    assert not loaded & {"matplotlib", "minixai.figures", "minixai.scenes", "minixai.session"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_promised_packages_are_imported(path):
+    allowed = THIRD_PARTY | {"minixai"} | sys.stdlib_module_names
+    assert {name.partition(".")[0] for name in imported(path)} <= allowed
+
+
+def test_the_arrows_point_one_way():
+    TopologicalSorter(graph()).prepare()        # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("module", KNOW_NOBODY)
+def test_the_ground_floor_knows_nobody(module):
+    assert graph()[module] == set()
+
+
+def test_the_recipes_know_nothing_of_networks():
+    assert not (graph()["gradcam"] | graph()["attention"]) & {"trace", "cnn", "vit", "zoo", "weights", "explain"}
+    assert graph()["trace"] == {"cnn", "vit"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "trace.py"],
+                         ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_trace_touches_autograd_and_hooks(path):
+    used = {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}
+    assert not used & AUTOGRAD
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_network_here_hides_its_attention_or_works_in_place(path):
+    used = {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}
+    keywords = {node.arg for node in nodes(path) if isinstance(node, ast.keyword)}
+    assert not used & {"MultiheadAttention", "scaled_dot_product_attention", "relu_"} and "inplace" not in keywords
+
+
+def test_the_names_that_must_not_change_are_there():
+    promised = {"METHODS", "build", "explain", "load", "open_image", "overlay"}
+    assert promised <= set(minixai.__all__) and all(hasattr(minixai, name) for name in minixai.__all__)

@@ -1,0 +1,199 @@
+"""Every name builds; what is packaged loads; a file that is missing, changed or no weights at all is refused."""
+import hashlib
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from minixai import build, load, weights
+from minixai.weights import NETWORKS, load_into, misfits
+
+PACKAGED = [name for name, entry in NETWORKS.items() if entry.sha256 and not entry.script]
+FETCHED = [name for name, entry in NETWORKS.items() if entry.script]
+WITHOUT = [name for name, entry in NETWORKS.items() if not entry.sha256 and not entry.script]
+SMALL = ["small_cnn", "small_vit"]
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def half(state):
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+
+
+@pytest.fixture(params=SMALL)
+def installed(request, tmp_path, monkeypatch):
+    """(name, file): weights of a small network, installed in half precision and with their hash on record."""
+    name, path = request.param, tmp_path / f"{request.param}.pt"
+    torch.manual_seed(7)
+    torch.save(half(build(name).state_dict()), path)
+    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    record(monkeypatch, name, digest(path))
+    return name, path
+
+
+def record(monkeypatch, name, sha256):
+    monkeypatch.setitem(NETWORKS, name, replace(NETWORKS[name], sha256=sha256))
+
+
+# ------------------------------------------------------------------------------------------------------------- build
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_name_builds_a_network_that_takes_its_own_images(name):
+    with torch.device("meta"):                      # shapes without numbers: the large ones would take seconds
+        model = build(name)
+        logits = model(torch.zeros(2, 3, *model.preprocess.size))
+    assert not model.training and model.name == name
+    assert logits.dim() == 2 and len(logits) == 2 and len(model.labels) in (0, logits.shape[1])
+    assert (not model.labels) == (getattr(model, "classes", None) == 0)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_build_is_random_and_follows_the_seed(name):
+    states = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        states.append(build(name).state_dict())
+    same, other = ([torch.equal(value, state[key]) for key, value in states[0].items()] for state in states[1:])
+    assert all(same) and not all(other)
+
+
+def test_an_unknown_name_is_told_the_names():
+    for make in (build, load):
+        with pytest.raises(ValueError, match="no network named 'resnet19'; there are .*resnet18"):
+            make("resnet19")
+
+
+def test_the_classes_have_their_names_in_order():
+    with torch.device("meta"):
+        assert len(build("resnet18").labels) == 1000 and "Egyptian cat" in build("resnet18").labels[285]
+        assert [name.lower() for name in build("small_cnn").labels] == ["cat", "dog", "wolf", "cow"]
+
+
+# -------------------------------------------------------------------------------------------------------------- load
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_what_is_packaged_loads(name):
+    path = weights.weights_path(name)
+    assert path.parent == weights.PACKAGED and digest(path) == NETWORKS[name].sha256
+    assert path.stat().st_size < (2e6 if name.startswith("small") else 10e6)
+    model, again = load(name), load(name)
+    assert not model.training and model.name == name
+    for key, value in model.state_dict().items():
+        assert value.isfinite().all() and torch.equal(value, again.state_dict()[key])
+        assert value.dtype == (torch.float32 if value.is_floating_point() else torch.int64)
+
+
+def test_every_file_of_weights_is_on_record():
+    files = {path.stem for path in weights.PACKAGED.glob("*.pt")}
+    assert files == set(PACKAGED)
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_without_trained_weights_load_says_so(name):
+    with pytest.raises(ValueError, match=rf"no trained weights for '{name}', .*minixai.build\('{name}'\)"):
+        load(name)
+
+
+def test_load_gives_back_what_was_saved(installed):
+    name, path = installed
+    torch.manual_seed(7)
+    expected = half(build(name).state_dict())
+    torch.manual_seed(8)
+    loaded = load(name)
+    assert not loaded.training and loaded.labels and loaded.preprocess
+    for key, value in loaded.state_dict().items():
+        assert value.dtype != torch.float16 and torch.equal(value.to(expected[key].dtype), expected[key])
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"",
+                                    lambda data: data[:500] + bytes([data[500] ^ 1]) + data[501:]],
+                         ids=["shorter", "longer", "empty", "one bit"])
+def test_a_changed_file_is_refused_before_it_is_read(installed, damage, monkeypatch):
+    name, path = installed
+    path.write_bytes(damage(path.read_bytes()))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=f"{name}.pt is not the file it should be: sha256 [0-9a-f]+…, expected"):
+        load(name)
+
+
+def test_a_missing_packaged_file_is_named(installed):
+    name, path = installed
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=f"{path} is not there; the installation is incomplete"):
+        load(name)
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_a_file_not_fetched_yet_comes_with_its_command(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
+    record(monkeypatch, name, NETWORKS[name].sha256 or "0" * 64)
+    with torch.device("meta"), pytest.raises(FileNotFoundError) as error:
+        load(name)
+    command = f"python -m {NETWORKS[name].script}"
+    assert str(tmp_path / f"{name}.pt") in str(error.value) and command in str(error.value)
+    assert (Path(__file__).parents[1] / NETWORKS[name].script.replace(".", "/")).with_suffix(".py").exists()
+
+
+@pytest.mark.parametrize("own, shared, expected", [
+    ("/own", "/shared", "/own"), ("", "/shared", "/shared/minixai"), ("", "", "~/.cache/minixai")])
+def test_the_cache_folder_is_the_users_choice(monkeypatch, own, shared, expected):
+    monkeypatch.setenv("MINIXAI_CACHE", own)
+    monkeypatch.setenv("XDG_CACHE_HOME", shared)
+    assert weights.weights_path("dinov2_small") == Path(expected).expanduser() / "dinov2_small.pt"
+
+
+class Evil:
+    """Unpickled without care, it makes a folder."""
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))],
+                         ids=["torch.save", "pickle"])
+def test_a_file_that_carries_code_is_refused_and_nothing_of_it_runs(installed, save, monkeypatch, tmp_path):
+    name, path = installed
+    trap = tmp_path / "trap"
+    save({"stem": Evil(trap)}, path)
+    record(monkeypatch, name, digest(path))
+    with pytest.raises(pickle.UnpicklingError):
+        load(name)
+    assert not trap.exists()
+    pickle.loads(pickle.dumps(Evil(trap)))
+    assert trap.exists()            # the trap is a real one
+
+
+# ------------------------------------------------------------------------------------------------ what does not fit
+
+def changed(state):
+    """A state dict with one tensor too few, one too many and one of another shape."""
+    state = dict(state)
+    first, second = list(state)[:2]
+    state["extra.weight"] = torch.zeros(2, 3)
+    state[second] = torch.zeros(7)
+    return first, state.pop(first).shape, second, state
+
+
+def test_misfits_are_listed_tensor_by_tensor():
+    model = build("small_cnn")
+    first, shape, second, state = changed(model.state_dict())
+    assert misfits(model.state_dict(), model) == []
+    assert misfits(state, model) == [
+        f"missing      {first} {tuple(shape)}", "not ours     extra.weight (2, 3)",
+        f"other shape  {second}: theirs (7,), ours {tuple(model.state_dict()[second].shape)}"]
+
+
+def test_weights_that_do_not_fit_are_refused_whole():
+    model = build("small_cnn")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first, _, second, state = changed({name: value + 1 for name, value in before.items()})
+    with pytest.raises(ValueError, match=f"(?s)do not fit this network:\n.*{first}.*extra.weight.*{second}"):
+        load_into(model, state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
