@@ -8,7 +8,7 @@ from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence
 from minixai.cams import CAMS
 from minixai.gradcam import Cam
 from minixai.recipe import reads
-from minixai.trace import CnnTrace, VitTrace, record_cnn, record_vit
+from minixai.trace import NO_CLASS, CnnTrace, VitTrace, record_cnn, record_vit
 from minixai.vit import ViT
 
 METHODS = {**CAMS, **ATTENTIONS}
@@ -81,6 +81,8 @@ class Explanation:
         if not self.knows_classes:
             return f"{where}: the same for every class"
         labels, target = getattr(self.model, "labels", ()), int(self.target[index])
+        if target == NO_CLASS:
+            return f"{where}: what speaks for the class of the gradients given"
         return f"{where}: what speaks for class {target}" + (f" ({labels[target]})" if labels else "")
 
     def figure(self, rgb=None, index=0):
@@ -112,7 +114,7 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     else:
         trace = record_vit(model, image, target, layer, head, gradients=reads(recipe, "attention_gradients"))
     result = Explanation(name, recipe, trace, recipe.steps(trace), image, model)
-    _check_finite(result)
+    check_finite(result)
     return result
 
 
@@ -147,14 +149,14 @@ def _own_name(recipe):
     return f"{type(recipe).__name__}({', '.join(changed)})"
 
 
-def _check_finite(result):
+def check_finite(result):
     """Early, not only at the end: the ReLU turns -infinity into 0, and a score that is NaN is in no stage.
 
     The large A stages are left out, for speed: a NaN in any row of an attention matrix reaches the logits.
     """
     small = [(step.id, step.value) for step in result.steps if step.id[0] != "A" and step.id != "C1"]
     for name, value in [("logits", result.trace.logits), *small]:
-        if not value.isfinite().all():
+        if value is not None and not value.isfinite().all():
             raise ValueError(f"the network's numbers hold NaN or infinity (first seen in {name}): no map can be made")
 
 

@@ -86,6 +86,11 @@ def _panels(result, rgb, index):
 
 def _step_panels(step, index, result):
     name = f"{step.id} {step.title}"
+    if step.id == "C1" and not isinstance(step.value, tuple):
+        activations = step.value[index]
+        strongest = activations.sum(dim=(-2, -1)).argsort(descending=True)[:MOSAIC]
+        return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} strongest",
+                 activations[strongest])]
     if step.id == "C1":
         activations, gradients = (value[index] for value in step.value)
         strongest = _strongest_channels(activations, gradients)

@@ -51,4 +51,6 @@ class Cam:
     def steps(self, trace):
         """A CnnTrace -> [Step C1 … M2]. Every value keeps the batch in front."""
         recorded = recipe.Step("C1", "activations and gradients", (trace.activations, trace.gradients))
+        if trace.gradients is None:
+            recorded = recipe.Step("C1", "activations", trace.activations)
         return [recorded, *recipe.run(self, vars(trace))]

@@ -30,7 +30,8 @@ def run(recipe, values):
 
     ValueError if a stage reads a value that nothing before it gives.
     """
-    values, steps = dict(values), []
+    values = {name: value for name, value in values.items() if value is not None}       # None: was not recorded
+    steps = []
     for number in fields(recipe):
         function = getattr(recipe, number.name)
         value = function(**_inputs(number.name, function, values))

@@ -18,15 +18,15 @@ from torch import nn
 from minixai.cnn import CNN
 from minixai.vit import ViT
 
-NO_CLASS = -1       # the target of a network that has no class head
+NO_CLASS = -1       # the target where there are no classes, or nobody said which
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CnnTrace:
     """What Grad-CAM and its relatives read. B images, K channels of h x w, C classes."""
     activations: torch.Tensor       # (B,K,h,w) feature maps, float32
-    gradients: torch.Tensor         # (B,K,h,w) of logits[target] with respect to them
-    logits: torch.Tensor            # (B,C)
+    gradients: torch.Tensor | None  # (B,K,h,w) of logits[target] with respect to them
+    logits: torch.Tensor | None     # (B,C)
     target: torch.Tensor            # (B,) int64, the class explained
     layer: str                      # whose output the activations are
     size: tuple                     # (H,W) of the image
@@ -37,7 +37,7 @@ class VitTrace:
     """What attention maps read. B images, L layers, M heads, T = prefix_tokens + gh·gw tokens."""
     attention: torch.Tensor         # (B,L,M,T,T), rows sum to one
     attention_gradients: torch.Tensor | None    # (B,L,M,T,T) of logits[target], for methods that read them
-    logits: torch.Tensor            # (B,C)
+    logits: torch.Tensor | None     # (B,C)
     target: torch.Tensor            # (B,) int64, NO_CLASS without a head; not read by methods that know no class
     layer: int                      # the block to read, -1 for the last
     head: int | None                # the head to read, None for all
@@ -76,16 +76,16 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
     """
     if not isinstance(model, ViT):
         raise TypeError(f"attention is recorded from minixai's own ViT; a {type(model).__name__} does not return it")
-    layer = _index("layer", -1 if layer is None else layer, len(model.blocks))
+    layer = index_in("layer", -1 if layer is None else layer, len(model.blocks))
     if head is not None:
-        head = _index("head", head, model.blocks[0].attention.heads)
+        head = index_in("head", head, model.blocks[0].attention.heads)
     if not model.classes and (gradients or target is not None):
         raise ValueError("this network has no class head: no target to choose, and no score to differentiate")
     with _undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(gradients):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
         model_input = _as_the_weights(image, model).detach().requires_grad_(gradients)
         logits, attentions = model.forward_with_attention(model_input)
-        target = pick_target(logits, target) if model.classes else torch.full((len(image),), NO_CLASS)
+        target = pick_target(logits, target) if model.classes else _no_class(logits)
         slopes = torch.autograd.grad(class_score(logits, target), attentions) if gradients else None
     return VitTrace(_stack(attentions), slopes and _stack(slopes), logits.detach().float(), target, layer, head,
                     model.prefix_tokens, model.grid(image), tuple(image.shape[-2:]))
@@ -208,7 +208,12 @@ def _stack(layers):
     return torch.stack([layer.detach() for layer in layers], dim=1).float()
 
 
-def _index(what, index, count):
+def _no_class(logits):
+    return torch.full((len(logits),), NO_CLASS, device=logits.device)
+
+
+def index_in(what, index, count):
+    """0 <= index < count, from an index that may count from the end. ValueError names the range."""
     if not isinstance(index, Integral) or isinstance(index, bool) or not -count <= index < count:
         raise ValueError(f"the network has {what}s 0 to {count - 1}; got {index!r}")
     return int(index) % count

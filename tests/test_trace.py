@@ -360,7 +360,7 @@ FAILURES = [    # model, layer, message
     (ours, "head", r"layer 'head' returns \(2, 5\), not feature maps"),
     (lambda: Tokens(lambda y: y[0]), "model.body", r"the model returns \(5,\), not logits \(B,C\)"),
     (lambda: Tokens(lambda y: {"scores": y}), "model.body", "the model returns dict, not logits"),
-    (lambda: Tokens(lambda y: y.detach()), "model.body", "no gradient leads from the class score to layer 'model.body'"),
+    (lambda: Tokens(lambda y: y.detach()), "model.body", "no gradient leads from the class score to layer 'model.bo"),
 ]
 
 
