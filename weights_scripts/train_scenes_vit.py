@@ -1,0 +1,131 @@
+"""python -m weights_scripts.train_scenes_vit: the small ViT on drawn scenes, from random weights, with labels only.
+
+A ViT that cuts pictures into patches does not know that an ear one pixel to the left is the same ear: it has to see
+the ear in all 64 places that it can have in a patch of 8x8. Four things made that affordable (weights_scripts/README.md
+has the numbers, and what did not help):
+
+  - a curriculum: at first all animals stand on the patch grid, many of them before a plain colour; then less and less;
+  - most of the training sees a window of 6x6 patches with the animal in it, which costs a quarter of the whole picture.
+    A ViT is the same network on fewer tokens, each with the position that it has in the whole picture;
+  - a start that is not quite random: patches that see coarse colours first, and attention that looks near first;
+  - Muon instead of AdamW for the matrices of the blocks.
+"""
+import math
+
+import torch
+
+from weights_scripts.muon import Muon
+from weights_scripts.scene_data import Freedom, recombine
+from weights_scripts.scene_script import main
+from weights_scripts.scene_training import Recipe
+
+WINDOW = 48                         # pixels: 6x6 patches
+COARSE = 24                         # how many principal components of a patch the first layer starts with
+
+
+def freedom(share):
+    """The curriculum: where in the run, 0 to 1 -> how freely animals are placed."""
+    free = min(1.0, max(0.0, (share - 0.02) / 0.06))
+    return Freedom(window=WINDOW if share < 0.92 else None, place=free, vary=0.5 * free, plain=0.5 * (1 - free))
+
+
+def logits_of_window(model, batch):
+    """Batch -> logits (B,C), for pictures of which only a window is there: each patch keeps its own position."""
+    patches = model.patches(batch.image)                                    # (B,D,gh,gw)
+    rows, columns = (torch.arange(side, device=patches.device) for side in patches.shape[-2:])
+    first = batch.corner // model.patch_size
+    places = model.positions[:, (first[:, :1] + rows)[:, :, None], (first[:, 1:] + columns)[:, None, :]]
+    tokens = (patches + places.transpose(0, 1)).flatten(-2).transpose(-2, -1)
+    tokens = torch.cat([model.prefix.expand(len(tokens), -1, -1), tokens], dim=1)
+    for block in model.blocks:
+        tokens, _ = block(tokens)
+    return model.head(model.norm(tokens)[:, 0])
+
+
+@torch.no_grad()
+def start(model, bank):
+    """The weights before training: all that is not named here stays as `build` made it."""
+    start_patches(model, bank)
+    model.positions.copy_(0.5 * waves(model.positions.shape))
+    for block in model.blocks:
+        start_attention(block.attention)
+        start_mlp(block.mlp)
+        for name, value in block.named_parameters():
+            if name.endswith("bias"):
+                value.zero_()
+    model.head.weight.zero_()
+    model.head.bias.zero_()
+
+
+def start_patches(model, bank):
+    """The first layer sees the COARSE leading principal components of patches, mixed: colours and slow changes, which
+    survive a shift by a pixel. Fine detail, which does not, has to be learned. Its outputs are 0.5 strong."""
+    D, _, p, _ = model.patches.weight.shape
+    pictures = recombine(bank, 256, torch.Generator().manual_seed(1), freedom=Freedom(window=WINDOW)).image
+    pixels = torch.nn.functional.unfold(pictures, p, stride=p).transpose(1, 2).reshape(-1, 3 * p * p)
+    strengths, directions = torch.linalg.eigh(pixels.T.cov())               # ascending
+    strengths, directions = strengths[-COARSE:], directions[:, -COARSE:]
+    mixing = torch.linalg.qr(torch.randn(D, COARSE)).Q
+    weight = mixing @ (directions / strengths ** 0.25).T                    # strong ones tamed, not made equal
+    weight *= 0.5 / (mixing * strengths ** 0.25).square().sum(1).mean().sqrt()
+    model.patches.weight.copy_(weight.reshape(model.patches.weight.shape))
+    model.patches.bias.copy_(-weight @ pixels.mean(0))
+
+
+def waves(shape):
+    """(D,gh,gw): sines and cosines of the place, D/4 of each for each axis (Vaswani et al. 2017, section 3.5)."""
+    D, gh, gw = shape
+    speed = (2 * max(gh, gw)) ** (-torch.arange(D // 4) / (D // 4))
+    rows = (torch.arange(gh) + 0.5)[:, None].expand(gh, gw)
+    columns = (torch.arange(gw) + 0.5).expand(gh, gw)
+    phases = [speed[:, None, None] * place for place in (rows, columns)]
+    return torch.cat([wave(phase) for phase in phases for wave in (torch.sin, torch.cos)])
+
+
+def start_attention(attention):
+    """Mimetic initialisation (Trockman and Kolter 2023, https://arxiv.org/abs/2305.09828): q k^T starts near the
+    identity, so a token looks at tokens like it, which with wave positions are those near it; out v starts near minus
+    the identity. Trained ViTs look so."""
+    D, M = attention.out.weight.shape[0], attention.heads
+    q, k, v = attention.qkv.weight.split(D)
+    for head in range(M):
+        rows = slice(head * D // M, (head + 1) * D // M)
+        left, right = halves(near_identity(D, 0.7, 0.7), D // M)
+        q[rows], k[rows] = left.T, right.T
+    left, right = halves(near_identity(D, 0.4, -0.4), D)
+    attention.out.weight.copy_(left)
+    v.copy_(right.T)
+
+
+def near_identity(D, noise, identity):
+    return noise * torch.randn(D, D) / math.sqrt(D) + identity * torch.eye(D)
+
+
+def halves(matrix, rank):
+    """A (D,D) matrix -> left, right (D,rank) of equal size, with left @ right.T the closest to it of that rank."""
+    left, strengths, right = torch.linalg.svd(matrix)
+    root = strengths[:rank].sqrt()
+    return left[:, :rank] * root, right[:rank].T * root
+
+
+def start_mlp(mlp):
+    """Outputs as strong as inputs, the second layer half that: five blocks add up."""
+    for layer, strength in ((mlp[0], 1.0), (mlp[2], 0.5)):
+        torch.nn.init.trunc_normal_(layer.weight, std=strength / math.sqrt(layer.in_features))
+
+
+def optimizers(model, lr):
+    """Muon for the matrices of the blocks, AdamW for patches, positions, norms, biases and the head."""
+    matrices = [value for value in model.blocks.parameters() if value.dim() == 2]
+    inside = {id(value) for value in matrices}
+    others = [value for value in model.parameters() if id(value) not in inside]
+    return [Muon(matrices, lr, weight_decay=0.03), torch.optim.AdamW(others, lr, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
+FAIR = Recipe("small_vit", passes=160_000, batch=32, lr=3e-3, prepare=start, optimizers=optimizers,
+              logits=logits_of_window, freedom=freedom, warm_up=0.015)
+BIASED = Recipe("small_vit", passes=6_000, batch=32, lr=2e-3, prepare=start, optimizers=optimizers,
+                logits=logits_of_window, warm_up=0.1, memory=50, bias=0.95)
+
+if __name__ == "__main__":
+    main("train_scenes_vit", __doc__, FAIR, BIASED)
