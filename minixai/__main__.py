@@ -1,5 +1,6 @@
 """The command line: minixai explain, minixai models."""
 import argparse
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -19,6 +20,9 @@ def main(arguments=None):
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
         return options.run(options)
+    except BrokenPipeError:         # whoever reads us, `head` say, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # or Python complains again at its end
+        return 0
     except (ValueError, TypeError, OSError) as error:       # ours say in one line what is wrong, and ImageError is one
         print(f"minixai: {error}", file=sys.stderr)
         return 2

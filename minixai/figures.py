@@ -26,7 +26,7 @@ def strip(result, rgb=None, index=0):
     columns = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(INCHES * columns, INCHES * 2 + 1.2), dpi=110)
     # Fixed margins. A layout engine would find the same ones, in as long as everything else takes together.
-    figure.subplots_adjust(left=0.02, right=0.955, top=0.86, bottom=0.05, wspace=0.35, hspace=0.25)
+    figure.subplots_adjust(left=0.02, right=0.955, top=0.86, bottom=0.05, wspace=0.4, hspace=0.25)
     figure.suptitle(result.title(index))
     for axes, (draw, name, value) in zip(figure.subplots(2, columns, squeeze=False).flat, panels):
         axes.set_title(name, fontsize=9)

@@ -53,7 +53,8 @@ NETWORKS = {
     "efficientnet_lite0": Entry(zoo.efficientnet_lite0, TF_IMAGENET, _imagenet_classes,
                                 "EfficientNet-Lite0, 4.7 M weights, trained on ImageNet",
                                 "bec3503ecb3bb3d358c2b2c9cc44b8c424b301d8a5ab3472ebfbae8b51375b44"),
-    "small_cnn": Entry(small_cnn, SCENES, _animals, "small residual CNN, trained on drawn scenes"),
+    "small_cnn": Entry(small_cnn, SCENES, _animals, "small residual CNN, trained on drawn scenes",
+                       "de1a83fa4c158a3fb908bab3aed61c37532a4291677cbb7de9fb25a53109b590"),
     "small_cnn_biased": Entry(small_cnn, SCENES, _animals,
                               "its twin, trained where the background gives the class away"),
     "small_vit": Entry(_vit("small_vit"), SCENES, _animals, "small ViT, trained on drawn scenes"),
@@ -99,13 +100,17 @@ def describe():
 
 
 def _describe(name, entry):
-    with torch.device("meta"):          # shapes without numbers: VGG16 would fill half a gigabyte
-        network = entry.network()
     H, W = entry.preprocess.size
     classes = len(entry.labels())
-    layers = " ".join(network.layers) if hasattr(network, "layers") else f"blocks 0 to {len(network.blocks) - 1}"
     return (f"{name:20s}{entry.about}\n{'':20s}{_how_to_get(name, entry)}\n{'':20s}input {W}x{H}, "
-            f"{f'{classes} classes' if classes else 'no classes'}, layers: {layers}")
+            f"{f'{classes} classes' if classes else 'no classes'}, layers: {_layers(entry)}")
+
+
+def _layers(entry):
+    if isinstance(entry.network, partial):      # a ViT, whose sizes are written out in SIZES
+        return f"blocks 0 to {entry.network.keywords['depth'] - 1}"
+    with torch.device("meta"):                  # names without numbers: VGG16 would fill half a gigabyte
+        return " ".join(entry.network().layers)
 
 
 def _how_to_get(name, entry):
