@@ -69,8 +69,8 @@ class Explanation:
 
     @property
     def knows_classes(self):
-        """Whether the method looks at a class at all: it does if a stage reads gradients."""
-        return reads(self.recipe, "gradients") or reads(self.recipe, "attention_gradients")
+        """Whether the method looks at a class at all: it does if a stage reads gradients or asks the network."""
+        return any(reads(self.recipe, name) for name in ("gradients", "attention_gradients", "network"))
 
     def title(self, index=0):
         """One line for one image: the method, where it looked, and for which class, if it knows classes."""
@@ -168,7 +168,7 @@ def _why_empty(result, index):
         if not result.knows_classes:
             return "the map is flat: CLS took equally from every patch"
         return f"no attention of CLS to a patch raises the score of class {target} (negative evidence only)"
-    if result.knows_classes and not result.trace.gradients[index].any():
+    if reads(result.recipe, "gradients") and not result.trace.gradients[index].any():
         return (f"the gradient of class {target}'s score is zero everywhere at {at}: "
                 "the score is saturated, or does not depend on these features here")
     if not result.trace.activations[index].any():

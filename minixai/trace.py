@@ -15,7 +15,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from minixai.cnn import CNN
+from minixai.cnn import CNN, Head
 from minixai.vit import ViT
 
 NO_CLASS = -1       # the target where there are no classes, or nobody said which
@@ -30,6 +30,7 @@ class CnnTrace:
     target: torch.Tensor            # (B,) int64, the class explained
     layer: str                      # whose output the activations are
     size: tuple                     # (H,W) of the image
+    network: object = None          # a Network, for methods that ask again; None for arrays without a network
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,11 +61,45 @@ def record_cnn(model, image, target=None, layer=None):
         layer = model.layers[-1]
     halves = _by_stages if isinstance(model, CNN) and layer in model.layers else _by_hook
     with _undisturbed(model), torch.inference_mode(False), torch.enable_grad():
-        activations, logits, name = halves(model, _as_the_weights(image, model), layer)
+        model_input = _as_the_weights(image, model)
+        activations, logits, name = halves(model, model_input, layer)
         target = pick_target(logits, target)
         gradients = _gradient(class_score(logits, target), activations, name)
+    network = Network(model, model_input, name, halves, target)
     return CnnTrace(activations.detach().float(), gradients.float(), logits.detach().float(), target, name,
-                    tuple(image.shape[-2:]))
+                    tuple(image.shape[-2:]), network)
+
+
+class Network:
+    """The network that was recorded, for methods that ask it again: in eval mode, without gradients.
+
+    image: (B,3,H,W), target: (B,), both as they were recorded.
+    """
+
+    def __init__(self, model, image, layer, halves, target):
+        self.model, self.image, self.layer, self.target = model, image, layer, target
+        self._halves = halves
+
+    def of(self, images):
+        """Images (N,3,H,W) -> logits (N,C)."""
+        with _undisturbed(self.model), torch.no_grad():
+            return _logits(self.model(images.to(self.image))).float()
+
+    def after(self, maps, index):
+        """Feature maps (N,K,h,w) in place of those that the layer returned for image `index` -> logits (N,C)."""
+        maps = maps.to(self.image)
+        with _undisturbed(self.model), torch.no_grad():
+            if self._halves is _by_stages:
+                return self.model.after(maps, self.layer).float()
+            return _instead(self.model, self.image[index].expand(len(maps), -1, -1, -1), self.layer, maps).float()
+
+    def linear_weights(self):
+        """(B,K): how much each channel's mean counts for the class. ValueError unless that is all that follows."""
+        head = getattr(self.model, "head", None)
+        if not isinstance(self.model, CNN) or not isinstance(head, Head) or self.layer != self.model.layers[-1]:
+            raise ValueError("CAM needs what follows the layer to be global average pooling and one linear layer, "
+                             "as in minixai's CNNs at their last stage; use gradcam, which needs neither")
+        return head.fc.weight[self.target].detach().float()
 
 
 def record_vit(model, image, target=None, layer=None, head=None, gradients=False):
@@ -147,6 +182,29 @@ def _by_hook(model, image, layer):
     if kept is None:
         raise ValueError(f"layer {name!r} did not run in the forward pass")
     return kept, _logits(output), name
+
+
+def _instead(model, image, layer, maps):
+    """The logits of a forward pass in which the last run of the layer returns the given maps."""
+    module = model.get_submodule(layer)
+    runs = 0
+
+    def count(module, inputs, output):
+        nonlocal runs
+        runs += 1
+
+    def replace_the_last(module, inputs, output):
+        nonlocal runs
+        runs -= 1
+        return maps.clone() if runs == 0 else None
+
+    for hook in (count, replace_the_last):
+        handle = module.register_forward_hook(hook)
+        try:
+            output = model(image[:1] if hook is count else image)
+        finally:
+            handle.remove()
+    return _logits(output)
 
 
 def _find_layer(model, layer):

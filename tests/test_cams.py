@@ -10,6 +10,8 @@ from minixai.cams import CAMS
 from minixai.trace import CnnTrace
 
 K, h, w = 6, 3, 5
+ASK_AGAIN = {"cam": cams.head_weights, "ablationcam": cams.score_lost, "scorecam": cams.confidence_gained}
+OF_TENSORS = sorted(set(CAMS) - set(ASK_AGAIN))
 
 
 def trace(activations, gradients, size=(7, 11)):
@@ -105,9 +107,10 @@ def test_before_a_gap_and_linear_head_cam_gradcam_hirescam_and_xgradcam_are_one(
     activations = model.until(image, "stage4")
     cam = torch.einsum("bk,bkhw->bhw", model.head.fc.weight[target], activations)       # Zhou et al. 2016, eq. 2
     area = activations.shape[-2:].numel()
-    for method in ("gradcam", "hirescam", "xgradcam"):
+    for method in ("gradcam", "hirescam", "xgradcam", "cam"):
         result = minixai.explain(model, image, method, target)
-        assert torch.allclose(area * result["C3"], cam, atol=1e-4), method
+        times = 1 if method == "cam" else area              # a mean over h·w places passes 1/(h·w) of the gradient on
+        assert torch.allclose(times * result["C3"], cam, atol=1e-4), method
 
 
 def test_before_that_head_the_sum_of_hirescam_and_the_bias_is_the_logit():
@@ -125,7 +128,7 @@ def test_where_activations_are_not_negative_layercam_is_elementwise(pass_through
     assert not torch.allclose(value("layercam", "C4", signed), value("elementwise", "C4", signed), atol=1e-6)
 
 
-@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("method", OF_TENSORS)
 def test_mirrored_maps_give_the_mirrored_heatmap(method, pass_through_a_network):
     activations, gradients = pass_through_a_network
     straight = value(method, "C4", trace(activations, gradients))
@@ -133,19 +136,20 @@ def test_mirrored_maps_give_the_mirrored_heatmap(method, pass_through_a_network)
     assert torch.allclose(mirrored.flip(-1), straight, atol=1e-4 * float(straight.max()))
 
 
-@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("method", OF_TENSORS)
 def test_nothing_gives_an_empty_map_and_never_a_nan(method):
     made = trace(torch.zeros(1, K, h, w), torch.zeros(1, K, h, w))
     assert torch.equal(value(method, "M2", made), torch.zeros(1, 7, 11))
 
 
-@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("method", sorted(set(CAMS) - {"cam"}))
 def test_on_our_cnn_every_method_gives_a_heatmap_that_differs_from_gradcams_before_the_last_stage(method):
     torch.manual_seed(0)
     model, image = minixai.build("small_cnn"), torch.randn(1, 3, 40, 64)
-    result = minixai.explain(model, image, method, target=0, layer="stage2")
+    results = [minixai.explain(model, image, method, target=target, layer="stage2") for target in range(4)]
+    result = next(result for result in results if not result.empty)     # a class may have nothing that speaks for it
     assert result.heatmap.shape == (1, 40, 64) and 0 <= result.heatmap.min() and result.heatmap.max() == 1
-    gradcam = minixai.explain(model, image, target=0, layer="stage2")
+    gradcam = minixai.explain(model, image, target=result.target, layer="stage2")
     assert torch.allclose(result.heatmap, gradcam.heatmap, atol=1e-3) == (method == "gradcam")
 
 
@@ -154,3 +158,111 @@ def test_randomcam_is_the_same_at_every_call_and_reads_no_gradient():
     first = cams.random_weights(A)
     assert torch.equal(first, cams.random_weights(A)) and torch.equal(first[0], first[1])
     assert first.abs().max() <= 1 and first.min() < 0 < first.max()
+
+
+# ------------------------------------------------------------------------------- methods that ask the network again
+
+@pytest.fixture
+def asked():
+    """A network of ours, two images, and a trace in the middle of it."""
+    torch.manual_seed(0)
+    model, image = minixai.build("small_cnn"), torch.randn(2, 3, 40, 64)
+    return model, image, minixai.explain(model, image, target=[1, 3], layer="stage3").trace
+
+
+@pytest.mark.parametrize("method", ASK_AGAIN)
+def test_weights_are_one_number_a_channel_for_each_image(method, asked):
+    model, image, _ = asked
+    assert minixai.explain(model, image, method)["C2"].shape == (2, 96, 1, 1)
+
+
+def test_ablationcam_weighs_a_channel_by_the_score_that_is_lost_without_it(asked):
+    model, image, trace = asked
+    weights = cams.score_lost(trace.activations, trace.network)
+    for index, target in enumerate((1, 3)):
+        for channel in (0, 17, 63):
+            maps = model.until(image, "stage3")
+            maps[:, channel] = 0
+            whole, without = model(image)[index, target], model.after(maps, "stage3")[index, target]
+            lost = ((whole - without) / abs(whole)).detach()
+            assert float(weights[index, channel]) == pytest.approx(float(lost), rel=1e-3, abs=1e-6)
+
+
+def test_before_a_gap_and_linear_head_ablation_is_gradient_times_what_there_is(asked):
+    model, image, _ = asked
+    gradcam, ablation = (minixai.explain(model, image, method, target=2) for method in ("gradcam", "ablationcam"))
+    lost = gradcam["C2"] * gradcam.trace.activations.sum(dim=(-2, -1), keepdim=True)
+    assert torch.allclose(ablation["C2"] * gradcam.trace.logits[:, 2].abs()[:, None, None, None], lost, atol=1e-5)
+
+
+def test_scorecam_weighs_a_channel_by_the_confidence_behind_its_mask(asked):
+    model, image, trace = asked
+    weights = cams.confidence_gained(trace.activations, trace.network)
+    for index, target in enumerate((1, 3)):
+        varied = trace.activations[index].std(dim=(-2, -1)).nonzero().flatten()      # a dead channel is no mask
+        for channel in varied[:3]:
+            mask = torch.nn.functional.interpolate(trace.activations[index, channel][None, None], (40, 64),
+                                                   mode="bilinear")[0, 0]
+            mask = (mask - mask.min()) / (mask.max() - mask.min())
+            behind, nothing = (model(picture[None]).softmax(dim=-1)[0, target]
+                               .detach() for picture in (image[index] * mask, 0 * image[index]))
+            assert float(weights[index, channel]) == pytest.approx(float(behind - nothing), abs=1e-6)
+
+
+def test_a_constant_map_masks_nothing_out_and_weighs_nothing(asked):
+    _, _, trace = asked
+    maps = trace.activations.clone()
+    maps[:, 5] = 0.7
+    assert (cams.confidence_gained(maps, trace.network)[:, 5] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["ablationcam", "scorecam"])
+def test_any_other_network_is_asked_through_a_hook_and_gives_the_same(method, asked):
+    model, image, _ = asked
+    ours = minixai.explain(model, image, method, target=[1, 3], layer="stage3")
+    wrapped = torch.nn.Sequential(model).train()
+    theirs = minixai.explain(wrapped, image, method, target=[1, 3], layer="0.stage3")
+    torch.testing.assert_close(theirs["C2"], ours["C2"], rtol=1e-4, atol=1e-6)
+    assert wrapped.training and not any(module._forward_hooks for module in wrapped.modules())
+
+
+def test_of_a_module_that_runs_twice_the_last_run_is_replaced():
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 3, 1)
+            self.head = torch.nn.Linear(3, 2)
+
+        def forward(self, image):
+            return self.head(self.layer(self.layer(image).relu()).mean(dim=(-2, -1)))
+
+    torch.manual_seed(0)
+    model, image = Twice(), torch.randn(1, 3, 4, 6)
+    trace = minixai.explain(model, image, target=0, layer="layer").trace
+    maps = torch.randn(2, 3, 4, 6)
+    torch.testing.assert_close(trace.network.after(maps, 0), model.head(maps.mean(dim=(-2, -1))))
+
+
+def test_cam_says_what_it_needs_where_it_does_not_apply(asked):
+    model, image, _ = asked
+    for network, layer in ((model, "stage3"), (torch.nn.Sequential(model), "0.stage4")):
+        with pytest.raises(ValueError, match="average pooling and one linear layer"):
+            minixai.explain(network, image, "cam", layer=layer)
+
+
+def test_chunks_of_channels_change_nothing_but_memory(asked, monkeypatch):
+    _, _, trace = asked
+    sizes, after = [], trace.network.after
+    monkeypatch.setattr(trace.network, "after", lambda maps, index: sizes.append(len(maps)) or after(maps, index))
+    whole = cams.score_lost(trace.activations, trace.network)
+    monkeypatch.setattr(cams, "_chunks", lambda channels, numbers: torch.arange(channels).split(7))
+    torch.testing.assert_close(cams.score_lost(trace.activations, trace.network), whole)
+    assert 64 in sizes and max(sizes[sizes.index(7):]) == 7
+
+
+def test_long_work_shows_how_far_it_is_and_short_work_is_silent(capsys, monkeypatch):
+    from minixai import progress
+    assert list(progress.watched(range(3), "quick")) == [0, 1, 2] and capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "PATIENCE", -1)
+    assert list(progress.watched(range(3), "slow")) == [0, 1, 2]
+    assert "slow: part 3" in capsys.readouterr().err
