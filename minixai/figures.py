@@ -39,11 +39,11 @@ def strip(result, rgb=None, index=0):
     return figure
 
 
-def side_by_side(rgb, heatmaps, names, title=None, columns=4):
+def side_by_side(rgb, heatmaps, names, title=None, columns=5):
     """The picture (H,W,3), then each heatmap (H,W) over it, under its name: heads, layers, methods or classes."""
     panels = [("input", rgb)] + [(name, overlay(rgb, heatmap)) for name, heatmap in zip(names, heatmaps)]
-    columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
+    columns = math.ceil(len(panels) / rows)         # the last row as full as the others, where that can be
     figure = Figure(figsize=(INCHES * columns, (INCHES + 0.25) * rows + 0.5), layout="constrained", dpi=110)
     figure.suptitle(title)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
