@@ -91,7 +91,9 @@ class Explanation:
         rgb: uint8 (H,W,3), what lies under the overlay; a network of ours knows it, for others you have to give it.
         """
         from minixai.figures import strip  # late: matplotlib takes longer to import than a heatmap to compute
-        return strip(self, self.rgb()[index] if rgb is None and self.rgb() is not None else rgb, index)
+        if rgb is None and (seen := self.rgb()) is not None:
+            rgb = seen[index]
+        return strip(self, rgb, index)
 
     def rgb(self):
         """uint8 (B,H,W,3), the pixels that a network of ours saw; None if the model does not know how to undo them."""

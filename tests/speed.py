@@ -28,6 +28,7 @@ def main():
     print(f"torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, "
           f"median of {options.turns} turns\n")
     print_gradcam(options)
+    print_ablation(options)
     print_rollout(options)
     print_starting(options)
 
@@ -59,6 +60,15 @@ def print_rollout(options):
                                       partial(minixai.explain, model, image, "rollout"))
             print(row(name, batch, forward, ours))
     print()
+
+
+def print_ablation(options):
+    """One channel after another set to zero: a whole pass for each, or only what follows the layer."""
+    model, image = minixai.build("resnet18").to(options.device), random_images("resnet18", 1, options.device)
+    forward, ours = alternate(options.turns, options.device, no_grad(model, image),
+                              partial(minixai.explain, model, image, "ablationcam"))
+    print(f"{'Ablation-CAM, last stage':24s}{'batch':>6s}{'forward ms':>12s}{'ours / forward':>16s}")
+    print(row("resnet18, 512 channels", 1, forward, ours), end="\n\n")
 
 
 def print_starting(options):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import timm
 import torch
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import FEM, GradCAM, GradCAMElementWise, HiResCAM, LayerCAM, XGradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from timm.models.vision_transformer import VisionTransformer
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -42,25 +42,43 @@ def named(model, *layers):
 
 
 def record_gradcam(model, stages, image, targets):
-    """For each stage the final map of GradCAM, for one target an image."""
+    """For each stage the final map of GradCAM, for one target an image.
+
+    In double precision. In single, rounding decides on which side of a ReLU's kink a few values lie, and with them
+    their gradient: between two processors, or one thread and two, a map of a deep network then differs by up to 4e-2.
+    """
     record = {"shapes": shape_table(model.state_dict()), "image": tuple(image.shape), "image_sha256": sha256(image),
               "targets": targets}
     for name, module in stages.items():
-        with GradCAM(model, [module]) as gradcam:
-            heatmap = gradcam(image, [ClassifierOutputTarget(target) for target in targets])
+        with GradCAM(model.double(), [module]) as gradcam:
+            heatmap = gradcam(image.double(), [ClassifierOutputTarget(target) for target in targets])
         record[f"heatmap {name}"] = pick(torch.from_numpy(heatmap), KEPT)
     return record
 
 
-def real_photo():
-    """GradCAM on our EfficientNet-Lite0 with its real weights and a real cat: 'Egyptian cat', then 'tiger cat'.
+# Those of the library's methods that follow their papers. The others are not recorded here: its Grad-CAM++ has an
+# epsilon that outweighs small gradients, its Eigen-CAM and KPCA-CAM leave the sign to chance, and its Score-CAM and
+# Ablation-CAM score and ablate in ways of their own.
+FAMILY = {"hirescam": HiResCAM, "layercam": LayerCAM, "elementwise": GradCAMElementWise, "xgradcam": XGradCAM,
+          "fem": FEM}
 
-    Its last stages only. Further down, rounding decides on which side of a ReLU6's kink a few values lie, and with
-    them their gradient: between two kinds of processor the heatmaps of stage5 differ by 1e-4.
-    """
+
+def record_family(model, stages, image, targets):
+    """As record_gradcam, for each method of FAMILY."""
+    record = record_gradcam(model, {}, image, targets)
+    for name, module in stages.items():
+        for method, cam in FAMILY.items():
+            with cam(model.double(), [module]) as recorder:
+                heatmap = recorder(image.double(), [ClassifierOutputTarget(target) for target in targets])
+            record[f"heatmap {method} {name}"] = pick(torch.from_numpy(heatmap), KEPT // 4)
+    return record
+
+
+def real_photo():
+    """GradCAM on our EfficientNet-Lite0 with its real weights and a real cat: 'Egyptian cat', then 'tiger cat'."""
     model = load("efficientnet_lite0")
     image = open_image(CAT, model).repeat(2, 1, 1, 1)
-    record = record_gradcam(model, named(model, "features", "stage7"), image, [285, 282])
+    record = record_gradcam(model, named(model, "features", "stage7", "stage5", "stage3"), image, [285, 282])
     return {**record, "image pixels": pick(image)}
 
 
@@ -113,4 +131,6 @@ def records():
     gradcam = {name: record_gradcam(model, stages, image, targets) for name, model, stages, image, targets in cnns()}
     rollout = {name: record_rollout(model, attention_of, image) for name, model, attention_of, image in vits()}
     together = {**gradcam, "real_efficientnet_lite0": real_photo(), **rollout}
-    return {f"maps_{name}": record for name, record in together.items()}
+    family = {f"cams_{name}": record_family(model, stages, image, targets)
+              for name, model, stages, image, targets in cnns() if name in ("torchvision_resnet18", "our_small_cnn")}
+    return {**{f"maps_{name}": record for name, record in together.items()}, **family}
