@@ -133,7 +133,7 @@ def _model_and_method(options):
     wants_vit = options.method is not None and not isinstance(METHODS[options.method], Cam)
     if options.model is None and wants_vit and not weights_path("dinov2_small").exists():
         raise ValueError(f"{options.method} needs a ViT: --model small_vit for drawn scenes, or for photos "
-                         "--model dinov2_small (python -m weights_scripts.dinov2_small fetches it)")
+                         "--model dinov2_small (in a checkout, python -m weights_scripts.dinov2_small fetches it)")
     model = options.model or ("dinov2_small" if wants_vit else "efficientnet_lite0")
     return model, options.method or ("attention" if "vit" in model or "dino" in model else "gradcam")
 

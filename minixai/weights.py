@@ -121,7 +121,9 @@ def _how_to_get(name, entry):
         return "architecture only, random weights: minixai.build"
     if weights_path(name).exists():
         return "ready to load"
-    return f"not fetched yet: python -m {entry.script}" if entry.script else "missing from this installation"
+    if entry.script:
+        return f"not fetched yet: in a checkout of minixai, python -m {entry.script}"
+    return "missing from this installation"
 
 
 def weights_path(name):
@@ -161,7 +163,9 @@ def _entry(name):
 
 def _read(path, entry):
     if not path.exists():
-        how = f"python -m {entry.script} fetches it" if entry.script else "the installation is incomplete"
+        how = "the installation is incomplete"
+        if entry.script:
+            how = f"in a checkout of minixai, python -m {entry.script} fetches it"
         raise FileNotFoundError(f"{path} is not there; {how}")
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
