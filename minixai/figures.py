@@ -147,13 +147,19 @@ def _image(colors, power=1.0):
     def draw(axes, value):
         values = value.detach().cpu().numpy()
         low, high = _limits(values, colors)
-        shown = axes.imshow(values, cmap=colors, norm=_norm(low, high, power))
-        axes.set_xticks([])
-        axes.set_yticks([])
-        bar = axes.figure.colorbar(shown, cax=axes.inset_axes([1.03, 0, 0.05, 1]))
-        bar.set_ticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
-        bar.ax.tick_params(labelsize=7)
+        look = {"cmap": colors, "norm": _norm(low, high, power)}
+        h, w = values.shape
+        axes.imshow(values, **look)
+        _scale(axes, np.linspace(high, low, 64)[:, None], (1.03 * w - 0.5, 1.08 * w - 0.5, h - 0.5, -0.5), look)
+        axes.set(xlim=(-0.5, w - 0.5), ylim=(h - 0.5, -0.5), xticks=[], yticks=[], aspect="equal")
     return draw
+
+
+def _scale(axes, values, extent, look):
+    """What each colour means, beside a picture. Drawn as one more picture: a colorbar takes ten times as long."""
+    axes.imshow(values, extent=extent, aspect="auto", clip_on=False, **look)
+    for height, value, edge in ((1, values[0, 0], "top"), (0, values[-1, 0], "bottom")):
+        axes.text(1.11, height, f"{value:.2g}", transform=axes.transAxes, fontsize=7, va=edge)
 
 
 def _mosaic(colors, power=1.0):
