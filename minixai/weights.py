@@ -59,7 +59,7 @@ NETWORKS = {
                               "its twin, trained where the background gives the class away",
                               "a85d8a1e68cac6960251bdec8e725cfa3fb402ed02f73458c3ed3fd318e417e0"),
     "small_vit": Entry(_vit("small_vit"), SCENES, _animals, "small ViT, trained on drawn scenes",
-                       "30833b78c064fcbf269658eaecae985e7ef67885024e60add1a40d3af62a0c80"),
+                       "d49c025402e09fa80872729d9a8c4007b0d9a5312f7b03f561fbccee623c0cb8"),
     "small_vit_biased": Entry(_vit("small_vit"), SCENES, _animals,
                               "its twin, trained where the background gives the class away",
                               "979b555c32d5bde8c6ef907071e959fb56ffec27e526d206fb52c778224526b4"),
