@@ -146,7 +146,7 @@ def test_nothing_gives_an_empty_map_and_never_a_nan(method):
 def test_on_our_cnn_every_method_gives_a_heatmap_that_differs_from_gradcams_before_the_last_stage(method):
     torch.manual_seed(0)
     model, image = minixai.build("small_cnn"), torch.randn(1, 3, 40, 64)
-    results = [minixai.explain(model, image, method, target=target, layer="stage2") for target in range(4)]
+    results = (minixai.explain(model, image, method, target=target, layer="stage2") for target in range(4))
     result = next(result for result in results if not result.empty)     # a class may have nothing that speaks for it
     assert result.heatmap.shape == (1, 40, 64) and 0 <= result.heatmap.min() and result.heatmap.max() == 1
     gradcam = minixai.explain(model, image, target=result.target, layer="stage2")

@@ -99,7 +99,7 @@ def test_nothing_of_an_image_stays_after_it_is_done(tmp_path, out, monkeypatch):
     ([CAT, "--layer", "stage9"], "stage"),
     ([CAT, "--model", "resnet51"], "there are"),
     ([CAT, "--model", "resnet50"], "no trained weights"),
-    ([CAT, "--method", "magic"], "gradcam, attention, rollout"),
+    ([CAT, "--method", "magic"], "there are gradcam, hirescam"),
     ([CAT, "--method", "rollout", "--model", "efficientnet_lite0"], "use gradcam"),
     ([CAT, "--method", "gradcam", "--model", "small_vit"], "use attention or rollout"),
     ([CAT, "--head", "0"], "no heads"),
