@@ -1,6 +1,6 @@
 """Training pictures without end: draw some animals and some backgrounds once, then put them together anew each time.
 
-Drawing a scene takes ten times as long as a training step on it, so what is drawn is kept: `Bank` holds cut-outs
+Drawing a scene takes as long as three training steps on a window of it, so what is drawn is kept: `Bank` holds cut-outs
 and empty backgrounds, `recombine` lays random ones on random ones, at a random place, mirrored, sometimes turned and
 resized a little. A network never sees the same picture twice, and the pixels of an animal say nothing about where
 it stands. What is drawn for training is never drawn for a test: the seeds differ in their first number.
@@ -38,14 +38,15 @@ class Batch(NamedTuple):
     corner: torch.Tensor
 
 
-def draw_bank(animals=10_000, backgrounds=600, size=96, progress=lambda done: None):
-    """Draw `animals` cut-outs, and `backgrounds` backgrounds of each kind. About two minutes at these numbers."""
+def draw_bank(animals=10_000, backgrounds=600, size=96):
+    """Draw so many cut-outs, and so many backgrounds of each kind. About two minutes at these numbers."""
     cutouts, boxes, labels = [], [], []
     for index in range(animals):
         layer = draw_animal((BANK_SEED, index), size)
         cutout, box = _centred(layer, int(size * CUTOUT))
-        cutouts.append(cutout), boxes.append(box), labels.append(layer.label)
-        progress(index / (animals + 4 * backgrounds))
+        cutouts.append(cutout)
+        boxes.append(box)
+        labels.append(layer.label)
     pictures = [[draw_background((BANK_SEED, index), size, kind) for index in range(backgrounds)]
                 for kind in BACKGROUNDS]
     return Bank(torch.from_numpy(np.stack(cutouts)), torch.tensor(boxes), torch.tensor(labels),

@@ -30,7 +30,8 @@ class Localisation(NamedTuple):
 @torch.no_grad()
 def accuracy(model, images, labels):
     """Share of right answers; images (N,3,S,S) normalised, labels (N,)."""
-    answers = torch.cat([model(part).argmax(dim=-1) for part in images.split(100)])
+    device = next(model.parameters()).device
+    answers = torch.cat([model(part.to(device)).argmax(dim=-1).cpu() for part in images.split(100)])
     return (answers == labels).float().mean().item()
 
 

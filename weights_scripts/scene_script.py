@@ -1,6 +1,7 @@
 """The command line that train_scenes_cnn.py and train_scenes_vit.py share: train, write, test the file, note it."""
 import argparse
 import hashlib
+import inspect
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 
 from minixai.weights import PACKAGED, build, cache_folder, load_into
+from weights_scripts import muon, scene_data, scene_training
 from weights_scripts.scene_data import Bank, cached, draw_bank, normalised, test_scenes
 from weights_scripts.scene_scores import README, Row, accuracy, baselines, localisations, note
 from weights_scripts.scene_training import Training, in_half, train, write
@@ -33,7 +35,11 @@ def main(module, about, fair, biased):
 def drawing():
     """A name for how scenes are drawn now: what an earlier version of the drawing left behind must not be mixed in."""
     images, _, masks = test_scenes(20)
-    return hashlib.sha256(images.numpy().tobytes() + masks.numpy().tobytes()).hexdigest()[:8]
+    return short_hash(images.numpy().tobytes(), masks.numpy().tobytes(), inspect.getsource(scene_data).encode())
+
+
+def short_hash(*parts):
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
 
 
 def name_of(recipe):
@@ -41,8 +47,11 @@ def name_of(recipe):
 
 
 def checkpoint_of(training, scratch):
+    """Its name says of which recipe it is: a run never goes on from the checkpoint of another."""
     recipe = training.recipe
-    return scratch / f"{name_of(recipe)}-seed{training.seed}-{recipe.passes}.checkpoint"
+    code = [inspect.getsource(module) for module in (inspect.getmodule(recipe.logits), muon, scene_training)]
+    recipe = short_hash(str(recipe.passes).encode(), *(text.encode() for text in code))
+    return scratch / f"{name_of(training.recipe)}-seed{training.seed}-{recipe}.checkpoint"
 
 
 def stored_bank(scratch):
@@ -83,9 +92,10 @@ def report(module, file, training, scratch, noted):
 
 def row_of(module, file, training, right, looks):
     data, name = file.read_bytes(), name_of(training.recipe)
-    command = f"python -m weights_scripts.{module}" + " --biased" * name.endswith("_biased")
     shipped = file.parent == PACKAGED
-    return Row(f"`weights/{name}.pt`" if shipped else name, training.seed, f"`{command} --seed {training.seed}`",
+    command = (f"python -m weights_scripts.{module}" + " --biased" * name.endswith("_biased")
+               + f" --seed {training.seed}" * (training.seed > 0) + f" --out {file.name}" * (not shipped))
+    return Row(f"`weights/{name}.pt`" if shipped else name, training.seed, f"`{command}`",
                training.passes, f"{training.seconds / 60:.1f}", f"{len(data) / 1e6:.2f} MB",
                f"`{hashlib.sha256(data).hexdigest()}`" if shipped else "not shipped",
                *(f"{right[kind]:.1%}" for kind in TESTS), "; ".join(f"{way} {score}" for way, score in looks.items()))

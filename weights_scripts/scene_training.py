@@ -18,6 +18,7 @@ from minixai.weights import build
 from weights_scripts.scene_data import FREE, recombine
 
 SAVE_EVERY = 60             # seconds between checkpoints
+FAR = 10 ** 7               # more steps than any run has: no two seeds share a batch (torch reads 32 bits of a seed)
 LOOKS = 20                  # how often in a run the accuracy is looked at
 
 
@@ -64,7 +65,7 @@ class Training:
     def step(self):
         """One batch forward and backward, and its update."""
         began = time.process_time()
-        loss = self._loss(self._batch())
+        loss = self.loss_on(self.batch())
         self.model.zero_grad()
         loss.backward()
         self._update()
@@ -72,14 +73,16 @@ class Training:
         self.seconds += time.process_time() - began
         self.loss += 0.02 * (loss.item() - self.loss)       # a running mean, for the progress line
 
-    def _batch(self):
+    def batch(self):
+        """The Batch of the next step."""
         # The random numbers depend on nothing that happened before, so none have to be saved and restored.
-        random = torch.Generator().manual_seed(self.seed * 2 ** 32 + self.steps)
+        random = torch.Generator().manual_seed(self.seed * FAR + self.steps)
         freedom = self.recipe.freedom(self.share)
         batch = recombine(self.bank, self.recipe.batch, random, self.recipe.bias, freedom)
         return type(batch)(*(part.to(self.device) for part in batch))
 
-    def _loss(self, batch):
+    def loss_on(self, batch):
+        """Mean cross-entropy of the model as it is now."""
         logits = self.recipe.logits(self.model, batch)
         return F.cross_entropy(logits, batch.label, label_smoothing=self.recipe.smoothing)
 
