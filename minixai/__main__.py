@@ -15,14 +15,15 @@ EXAMPLES = """examples:
 
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0 done, 1 some images could not be used, 2 nothing could be done."""
+    """Run one command; returns the exit code: 0 done, 1 some images could not be used, 2 nothing could be done,
+    130 or 141 stopped from outside."""
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
         return options.run(options)
     except BrokenPipeError:         # whoever reads us, `head` say, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # or Python complains again at its end
-        return 0
+        return 141                  # what a shell reports of a program that a closed pipe ended; it did not finish
     except (ValueError, TypeError, OSError) as error:       # ours say in one line what is wrong, and ImageError is one
         print(f"minixai: {error}", file=sys.stderr)
         return 2
