@@ -9,6 +9,7 @@ be run, tested or replaced alone, and a variant is the recipe with one stage rep
     Cam(C4=lambda cam: cam)          # Grad-CAM without its ReLU
 """
 from dataclasses import field, fields
+from functools import lru_cache
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
@@ -57,10 +58,13 @@ def _inputs(number, function, values):
 
 def _parameters(number, function):
     try:
-        return signature(function).parameters
+        return _signature(function).parameters
     except (TypeError, ValueError):         # a function written in C, such as torch.relu, names no parameters
         raise ValueError(f"stage {number} has to be a Python function, whose parameters name what it reads; "
                          f"wrap {function!r} in one") from None
+
+
+_signature = lru_cache(128)(signature)        # looking at a function takes longer than running a small stage
 
 
 def title(function):

@@ -280,10 +280,11 @@ def index_in(what, index, count):
 @contextmanager
 def _undisturbed(model):
     """Eval mode inside, every module's own mode back afterwards, also when something is raised."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    in_training = [module for module in model.modules() if module.training]
+    if in_training:             # eval() visits every module, which takes longer than many a layer
+        model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in in_training:
+            module.training = True
