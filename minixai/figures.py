@@ -97,16 +97,14 @@ def _step_panels(step, index, result):
         return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} that count most",
                  activations[strongest]),
                 (_mosaic(SIGNED), f"C1 gradients {_shape(gradients)}\nof the same channels", gradients[strongest])]
-    if isinstance(step.value, tuple):
-        attention, gradients = (value[index] for value in step.value)
-        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(attention)}\nthe heads of block {result.layer}",
-                 attention[result.layer]),
-                (_mosaic(SIGNED), "A1 its gradients\nof the same heads", gradients[result.layer])]
+    if step.id == "A1":
+        attention, *gradients = step.value if isinstance(step.value, tuple) else (step.value,)
+        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(attention[index])}\n"
+                 f"the heads of block {result.layer}", attention[index, result.layer]),
+                *((_mosaic(SIGNED), "A1 its gradients\nof the same heads", one[index, result.layer])
+                  for one in gradients)]
     value = step.value[index]
     titled = f"{name}\n{_shape(value)}"
-    if step.id == "A1":
-        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(value)}\nthe heads of block {result.layer}",
-                 value[result.layer])]
     if step.id in ("A2", "A3"):
         return [(_image(POSITIVE, power=0.5), f"{titled}, block {result.layer}", value[result.layer])]
     if value.numel() == max(value.shape):                   # a weight for each channel, a share for each token

@@ -25,14 +25,12 @@ EXAMPLES = (    # photo, model, method
 
 def explain_examples(options):
     """A shipped photo through the CNN and a shipped scene through the ViT, or those of them that were asked for."""
-    asked = [options.model is None or options.model == model for _, model, _ in EXAMPLES]
-    asked = [fits and options.method in (None, method) for fits, (_, _, method) in zip(asked, EXAMPLES)]
-    if not any(asked):
+    asked = [(photo, model, method) for photo, model, method in EXAMPLES
+             if options.model in (None, model) and options.method in (None, method)]
+    if not asked:
         raise ValueError(f"no shipped example for {options.model or options.method}; name an image")
-    for fits, (photo, model, method) in zip(asked, EXAMPLES):
-        if fits:
-            session = Session(options, model, method)
-            session.explain(PHOTOS / photo, verbose=True)
+    for photo, model, method in asked:
+        Session(options, model, method).explain(PHOTOS / photo, verbose=True)
     return 0
 
 
