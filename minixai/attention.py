@@ -1,6 +1,6 @@
 """Attention maps: which patches did the CLS token take from? Read from one layer, or followed through all of them.
 
-    A1  A     = softmax(q k^T) of every layer and head; row i says what token i took from each token       (trace.py)
+    A1  A     = softmax(q k^T) of every layer and head; row i says what token i took from each token         (trace/)
     A2  F_l   = one matrix per layer: the mean of its heads, or one head
     A3  R_l   = add what the skip connection carries past the attention: half itself, half attention
     A4  r     = the CLS row of one layer, or of the product R_L ··· R_1: what CLS holds of each input token
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from minixai import heatmap, recipe
+from minixai.score import class_score
 
 
 def mean_heads(attention):
@@ -129,6 +130,7 @@ def cls_to_grid(flow, prefix_tokens, grid):
 @dataclass(frozen=True)
 class Attn:
     """The ViT recipe. As it stands it is the plain attention map of one layer."""
+    A1: Callable = recipe.stage("score", class_score, recorded=True)
     A2: Callable = recipe.stage("fused", mean_heads)
     A3: Callable = recipe.stage("mixing", no_skip)
     A4: Callable = recipe.stage("flow", one_layer)

@@ -112,9 +112,9 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     """
     name, recipe = _recipe(method, model, head)
     if isinstance(recipe, Cam):
-        trace = record_cnn(model, image, target, layer)
+        trace = record_cnn(model, image, target, layer, recipe.C1)
     else:
-        trace = record_vit(model, image, target, layer, head, gradients=reads(recipe, "attention_gradients"))
+        trace = record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1)
     result = Explanation(name, recipe, trace, recipe.steps(trace), image, model)
     check_finite(result)
     return result

@@ -1,6 +1,6 @@
 """Grad-CAM in three lines of arithmetic (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391, equations 1 and 2).
 
-    C1  A, g = the feature maps of one layer, and the gradient of the class score with respect to them    (trace.py)
+    C1  A, g = the feature maps of one layer, and the gradient of the class score with respect to them      (trace/)
     C2  w_k  = mean of g_k over all positions        how much the score rises per unit of feature k      (eq. 1)
     C3  S    = sum over k of w_k A_k                  where the features are that the score rises with    (eq. 2)
     C4  L    = max(S, 0)                              keep what speaks for the class, drop what is against (eq. 2)
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minixai import heatmap, recipe
+from minixai.score import class_score
 
 
 def channel_weights(gradients):
@@ -42,6 +43,7 @@ def rectify(cam):
 @dataclass(frozen=True)
 class Cam:
     """The CNN recipe. As it stands it is Grad-CAM; a relative of Grad-CAM is Cam(C2=another_weight)."""
+    C1: Callable = recipe.stage("score", class_score, recorded=True)
     C2: Callable = recipe.stage("weights", channel_weights)
     C3: Callable = recipe.stage("cam", weighted_sum)
     C4: Callable = recipe.stage("coarse", rectify)

@@ -21,9 +21,17 @@ class Step(NamedTuple):
     value: Any
 
 
-def stage(gives, function):
-    """A field of a recipe: the function that runs by default, and the name under which later stages read its value."""
-    return field(default=function, metadata={"gives": gives})
+def stage(gives, function, recorded=False):
+    """A field of a recipe: the function that runs by default, and the name under which later stages read its value.
+
+    recorded: it runs inside the network's pass, while the trace is recorded, and not again here.
+    """
+    return field(default=function, metadata={"gives": gives, "recorded": recorded})
+
+
+def stages(recipe):
+    """The fields of the stages that run on a trace, in order."""
+    return [number for number in fields(recipe) if not number.metadata["recorded"]]
 
 
 def run(recipe, values):
@@ -33,7 +41,7 @@ def run(recipe, values):
     """
     values = {name: value for name, value in values.items() if value is not None}       # None: was not recorded
     steps = []
-    for number in fields(recipe):
+    for number in stages(recipe):
         function = getattr(recipe, number.name)
         value = function(**_inputs(number.name, function, values))
         values[number.metadata["gives"]] = value
@@ -43,7 +51,7 @@ def run(recipe, values):
 
 def reads(recipe, name):
     """Whether any stage of the recipe reads the named value: what no stage reads need not be recorded."""
-    return any(name in _parameters(number.name, getattr(recipe, number.name)) for number in fields(recipe))
+    return any(name in _parameters(number.name, getattr(recipe, number.name)) for number in stages(recipe))
 
 
 def _inputs(number, function, values):

@@ -11,7 +11,7 @@ import minixai
 
 ROOT = Path(minixai.__file__).parent
 THIRD_PARTY = {"torch", "numpy", "PIL", "matplotlib"}
-KNOW_NOBODY = ("images", "cnn", "vit", "heatmap", "scenes")     # a folder is one module here
+KNOW_NOBODY = ("images", "cnn", "vit", "heatmap", "score", "scenes")     # a folder is one module here
 AUTOGRAD = {"autograd", "backward", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "requires_grad_",
             "requires_grad", "register_hook", "register_forward_hook", "register_forward_pre_hook",
             "register_full_backward_hook"}
@@ -53,7 +53,7 @@ def graph():
 
 def test_all_of_the_package_is_read():
     assert {"__init__", "trace", "gradcam", "attention", "heatmap", "explain", *KNOW_NOBODY} <= set(graph())
-    assert graph()["gradcam"] == {"heatmap", "recipe"} and "figures" in graph()["explain"]
+    assert graph()["gradcam"] == {"heatmap", "recipe", "score"} and "figures" in graph()["explain"]
 
 
 def test_import_minixai_brings_no_plotting_and_no_scenes():
@@ -81,10 +81,10 @@ def test_the_ground_floor_knows_nobody(module):
 
 def test_the_recipes_know_nothing_of_networks():
     assert not (graph()["gradcam"] | graph()["attention"]) & {"trace", "cnn", "vit", "zoo", "weights", "explain"}
-    assert graph()["trace"] == {"cnn", "vit"}
+    assert graph()["trace"] == {"cnn", "vit", "score"}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name != "trace.py"],
+@pytest.mark.parametrize("path", [path for path in FILES if module_of(path) != "trace"],
                          ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_trace_touches_autograd_and_hooks(path):
     used = {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}

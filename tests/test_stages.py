@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from minixai import METHODS, attention, cams, gradcam, heatmap, recipe
+from minixai import METHODS, attention, cams, gradcam, heatmap, recipe, score
 from minixai.attention import Attn
 from minixai.gradcam import Cam
 
-MODULES = (gradcam, cams, attention, heatmap)
+MODULES = (score, gradcam, cams, attention, heatmap)
 RECIPES = (Cam, Attn)
-SIZES = {"K": 6, "h": 3, "w": 5, "H": 7, "W": 11, "L": 4, "M": 2, "T": 14, "gh": 3, "gw": 4}    # T = 2 + 3·4
+SIZES = {"C": 9, "K": 6, "h": 3, "w": 5, "H": 7, "W": 11, "L": 4, "M": 2, "T": 14, "gh": 3, "gw": 4}    # T = 2 + 3·4
 VALUES = {"layer": 2, "head": 1, "size": (7, 11), "prefix_tokens": 2, "grid": (3, 4)}            # what is no tensor
 NUMPY_ONLY = {heatmap.overlay}                                                                   # draws one picture
 
@@ -55,8 +55,11 @@ def sizes(shape):
 def inputs_of(stage, leading=()):
     """Random inputs of the shapes that the first line promises; attention-like positive, so no row sums to zero."""
     generator = torch.Generator().manual_seed(0)
-    return {name: VALUES[name] if shape is None else torch.rand(*leading, *sizes(shape), generator=generator)
-            for name, shape in parsed(stage)[1].items()}
+    inputs = {name: VALUES[name] if shape is None else torch.rand(*leading, *sizes(shape), generator=generator)
+              for name, shape in parsed(stage)[1].items()}
+    if "target" in inputs:                          # a class, so an integer
+        inputs["target"] = (inputs["target"] * SIZES["C"]).long()
+    return inputs
 
 
 def names(stage):

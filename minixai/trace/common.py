@@ -1,0 +1,71 @@
+"""What every recording needs: the model left as it was, the image as its weights are, targets and indices checked."""
+from contextlib import contextmanager
+from numbers import Integral
+
+import torch
+
+NO_CLASS = -1       # the target where there are no classes, or nobody said which
+
+
+@contextmanager
+def undisturbed(model):
+    """Eval mode inside, every module's own mode back afterwards, also when something is raised."""
+    in_training = [module for module in model.modules() if module.training]
+    if in_training:             # eval() visits every module, which takes longer than many a layer
+        model.eval()
+    try:
+        yield
+    finally:
+        for module in in_training:
+            module.training = True
+
+
+def as_the_weights(image, model):
+    """The image on the device and in the precision of the model's weights."""
+    if not isinstance(image, torch.Tensor) or image.dim() != 4 or 0 in image.shape:
+        shape = tuple(image.shape) if hasattr(image, "shape") else type(image).__name__
+        raise ValueError(f"an image is a tensor (B,3,H,W); got {shape}")
+    if not image.is_floating_point():
+        raise ValueError(f"an image is preprocessed floats, as open_image gives them; got {image.dtype}")
+    weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
+    image = image.to(weight)
+    return image.clone() if image.is_inference() else image
+
+
+def logits_of(model, images):
+    """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was."""
+    with undisturbed(model), torch.no_grad():
+        return logits_in(model(as_the_weights(images, model))).float()
+
+
+def logits_in(output):
+    logits = getattr(output, "logits", output)
+    if isinstance(logits, torch.Tensor) and logits.dim() == 2:
+        return logits
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    raise ValueError(f"the model returns {shape}, not logits (B,C)")
+
+
+def pick_target(logits, target):
+    """Logits (B,C) and None, one class, or B classes -> int64 (B,). None is each image's top class."""
+    B, C = logits.shape
+    if target is None:
+        return logits.argmax(dim=-1)
+    try:
+        given = torch.as_tensor(target, device=logits.device)
+    except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
+        raise ValueError(f"a target is a class index, an integer; got {target!r}") from None
+    if given.dtype.is_floating_point or given.dtype == torch.bool or given.dtype.is_complex:
+        raise ValueError(f"a target is a class index, an integer; got {target!r}")
+    if given.dim() > 1 or given.dim() == 1 and len(given) != B:
+        raise ValueError(f"{B} image(s) need one target for all or {B} targets, got shape {tuple(given.shape)}")
+    if given.numel() and not (0 <= given.min() and given.max() < C):
+        raise ValueError(f"the network has classes 0 to {C - 1}; got target {target}")
+    return given.long().expand(B).clone()      # the caller's tensor may change later
+
+
+def index_in(what, index, count):
+    """0 <= index < count, from an index that may count from the end. ValueError names the range."""
+    if not isinstance(index, Integral) or isinstance(index, bool) or not -count <= index < count:
+        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {index!r}")
+    return int(index) % count
