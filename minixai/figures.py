@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from minixai.heatmap import overlay
+from minixai.recipe import reads
 
 INCHES = 2.6                # side of one panel
 MOSAIC = 9                  # feature maps shown of the K that C1 records
@@ -76,7 +77,8 @@ def _panels(result, rgb, index):
         name = f"logits ({len(labels)})\ntop classes after softmax"
         panels.append((_top_classes(labels), name, result.trace.logits[index]))
     for step in result.steps:
-        panels += _step_panels(step, index, result)
+        if step.id != "C1" or any(reads(result.recipe, name) for name in ("activations", "gradients")):
+            panels += _step_panels(step, index, result)
     if rgb is not None:
         heat = result.heatmap[index]
         blend = overlay(rgb, heat) if heat.any() else rgb
@@ -110,7 +112,9 @@ def _step_panels(step, index, result):
     if value.numel() == max(value.shape):                   # a weight for each channel, a share for each token
         return [(_bars, titled, value.flatten())]
     if value.dim() > 2:                                     # weights (K,h,w), one for each channel and place
-        return [(_mosaic(SIGNED), titled, value[:MOSAIC])]
+        some = torch.linspace(0, len(value) - 1, min(MOSAIC, len(value))).round().long()
+        draw = _mosaic(SIGNED) if value.min() < 0 else _mosaic(POSITIVE, power=0.5)
+        return [(draw, f"{titled}, {len(some)} shown", value[some])]
     colors = SIGNED if value.min() < 0 else HEAT if step.id[0] == "M" else POSITIVE
     return [(_image(colors), titled, value)]
 
@@ -157,7 +161,11 @@ def _scale(axes, values, extent, look):
     """What each colour means, beside a picture. Drawn as one more picture: a colorbar takes ten times as long."""
     axes.imshow(values, extent=extent, aspect="auto", clip_on=False, **look)
     for height, value, edge in ((1, values[0, 0], "top"), (0, values[-1, 0], "bottom")):
-        axes.text(1.11, height, f"{value:.2g}", transform=axes.transAxes, fontsize=7, va=edge)
+        axes.text(1.11, height, _number(value), transform=axes.transAxes, fontsize=7, va=edge)
+
+
+def _number(value):
+    return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}" if abs(value) < 1e5 else f"{value:.1e}"
 
 
 def _mosaic(colors, power=1.0):
@@ -184,7 +192,7 @@ def _bars(axes, values):
     axes.set_box_aspect(1)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     axes.yaxis.tick_right()         # where the other panels have their scale
-    axes.set_yticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
+    axes.set_yticks([low, high], labels=[_number(low), _number(high)])
     axes.tick_params(labelsize=7)
 
 

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 import minixai
-from minixai import cams
+from minixai import cams, progress
 from minixai.cams import CAMS
+from minixai.recipe import reads
 from minixai.trace import CnnTrace
 
 K, h, w = 6, 3, 5
-ASK_AGAIN = {"cam": cams.head_weights, "ablationcam": cams.score_lost, "scorecam": cams.confidence_gained}
-OF_TENSORS = sorted(set(CAMS) - set(ASK_AGAIN))
+OF_TENSORS = sorted(method for method, recipe in CAMS.items() if not reads(recipe, "network"))
+ASK_AGAIN = ["ablationcam", "cam", "scorecam"]          # without gradients; the others are in test_cams_gradients.py
 
 
 def trace(activations, gradients, size=(7, 11)):
@@ -57,15 +58,18 @@ def test_gradcampp_follows_equation_19():
         assert float(weight) == pytest.approx(float(expected))
 
 
-def test_fem_counts_the_places_two_deviations_above_the_mean():
+def test_fem_weighs_the_places_two_deviations_above_the_mean_by_the_mean():
     A = random_maps(0) ** 3                         # long tails, so that some place is that strong
-    weights = cams.rare_and_strong(A).flatten()
+    expected = dict.fromkeys(places(), 0.0)
     for k in range(K):
         values = [float(A[k][place]) for place in places()]
         mean = sum(values) / len(values)
         deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values))
-        assert float(weights[k]) == pytest.approx(sum(v > mean + 2 * deviation for v in values) / len(values))
-    assert weights.sum() > 0
+        for place in places():
+            expected[place] += mean * (float(A[k][place]) > mean + 2 * deviation)
+    cam = cams.strong_places(A, cams.mean_activations(A))
+    assert all(float(cam[place]) == pytest.approx(expected[place]) for place in places())
+    assert 0 < sum(value != 0 for value in expected.values()) < h * w
 
 
 def test_elementwise_drops_what_is_negative_before_the_sum():
@@ -255,14 +259,70 @@ def test_chunks_of_channels_change_nothing_but_memory(asked, monkeypatch):
     sizes, after = [], trace.network.after
     monkeypatch.setattr(trace.network, "after", lambda maps, index: sizes.append(len(maps)) or after(maps, index))
     whole = cams.score_lost(trace.activations, trace.network)
-    monkeypatch.setattr(cams, "_chunks", lambda channels, numbers: torch.arange(channels).split(7))
+    monkeypatch.setattr(cams.asked, "_chunks", lambda channels, numbers: torch.arange(channels).split(7))
     torch.testing.assert_close(cams.score_lost(trace.activations, trace.network), whole)
     assert 64 in sizes and max(sizes[sizes.index(7):]) == 7
 
 
-def test_long_work_shows_how_far_it_is_and_short_work_is_silent(capsys, monkeypatch):
-    from minixai import progress
-    assert list(progress.watched(range(3), "quick")) == [0, 1, 2] and capsys.readouterr().err == ""
+def test_ablationcam_runs_only_what_follows_the_layer(asked, monkeypatch):
+    model, _, trace = asked
+
+    def never(*inputs):
+        raise AssertionError("what comes before the layer ran again")
+    monkeypatch.setattr(model, "until", never)
+    monkeypatch.setattr(model, "forward", never)
+    assert cams.score_lost(trace.activations, trace.network).shape == (2, 64, 1, 1)
+
+
+def test_scorecam_shows_several_masked_images_at_once_but_never_too_many(asked, monkeypatch):
+    _, _, trace = asked
+    sizes, of = [], trace.network.of
+    monkeypatch.setattr(trace.network, "of", lambda images: sizes.append(len(images)) or of(images))
+    cams.confidence_gained(trace.activations, trace.network)
+    assert sizes == [1, 64, 1, 64]                          # an image of zeros, then all 64 channels, for each image
+    photos = cams.asked._chunks(512, 20 * 3 * 224 * 224)
+    assert sum(map(len, photos)) == 512 and {len(chunk) for chunk in photos[:-1]} == {5}
+
+
+@pytest.mark.parametrize("method, what", [("ablationcam", "Ablation-CAM"), ("scorecam", "Score-CAM")])
+def test_long_work_shows_how_far_it_is_and_short_work_is_silent(method, what, asked, capsys, monkeypatch):
+    model, image, _ = asked
+    monkeypatch.setattr(progress, "PATIENCE", 1e9)
+    minixai.explain(model, image, method)
+    assert capsys.readouterr().err == ""
     monkeypatch.setattr(progress, "PATIENCE", -1)
-    assert list(progress.watched(range(3), "slow")) == [0, 1, 2]
-    assert "slow: part 3" in capsys.readouterr().err
+    minixai.explain(model, image, method)
+    assert f"{what}, image 2: part 1" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------ a law for all of them
+
+def symmetric_network():
+    """Every kernel is its own mirror image, so a mirrored image gives mirrored maps, where strides keep the middle."""
+    torch.manual_seed(0)
+    model = minixai.build("small_cnn")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data = (module.weight + module.weight.flip(-1)).detach() / 2
+    return model.double()
+
+
+def wide_image():
+    return torch.randn(2, 3, 25, 33, generator=torch.Generator().manual_seed(1), dtype=torch.float64)    # 33, 17, 9, 5
+
+
+@pytest.mark.parametrize("method", sorted(set(CAMS) - {"smoothgradcampp"}))         # whose noise has no mirror image
+def test_a_network_that_knows_no_left_and_right_gives_mirrored_images_mirrored_heatmaps(method):
+    model, image = symmetric_network(), wide_image()
+    layer = "stage4" if method == "cam" else "stage2"
+    straight, mirrored = (minixai.explain(model, seen, method, [0, 2], layer) for seen in (image, image.flip(-1)))
+    assert not straight.empty.all()
+    torch.testing.assert_close(mirrored.heatmap.flip(-1), straight.heatmap, rtol=0, atol=1e-4)
+
+
+def test_another_network_does_not():
+    torch.manual_seed(0)
+    model = minixai.build("small_cnn").double()
+    image = wide_image()
+    straight, mirrored = (minixai.explain(model, seen, layer="stage2") for seen in (image, image.flip(-1)))
+    assert (mirrored.heatmap.flip(-1) - straight.heatmap).abs().max() > 0.1

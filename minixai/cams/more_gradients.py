@@ -1,0 +1,64 @@
+"""Methods that differentiate more than once: along a curve, on noisy copies, or through the whole network."""
+import torch
+
+from minixai import heatmap
+from minixai.cams.gradient import plus_plus
+from minixai.progress import watched
+
+COPIES, NOISE = 8, 0.15         # NOISE: standard deviation, as a share of what lies between the image's extremes
+
+
+def curved_weights(activations, gradients, network):
+    """C2 slope less half the curvature: activations (K,h,w), gradients (K,h,w), network -> weights (K,1,1)
+
+    Shapley-CAM (Cai 2025, https://arxiv.org/abs/2501.06261): the mean of g - H A / 2, with H the Hessian of the score
+    with respect to A. A second-order step back from A to no activation at all, where Grad-CAM takes a first-order one.
+    Where the score is piecewise linear in A, as any logit behind ReLUs is, H A is zero and this is Grad-CAM.
+    """
+    return (gradients - network.curvature_along(activations) / 2).mean(dim=(-2, -1), keepdim=True)
+
+
+def smooth_plus_plus_weights(activations, network):
+    """C2 smoothed second-order weights: activations (K,h,w), network -> weights (K,1,1)
+
+    Smooth Grad-CAM++ (Omeiza et al. 2019, https://arxiv.org/abs/1908.01224): Grad-CAM++, with each derivative a mean
+    over noisy copies of the image, all counted alike. The paper prints the first derivative above alpha's line; without
+    noise that would not be Grad-CAM++, so the second stands there. The noise is 15 % of the image's range, within what
+    SmoothGrad (Smilkov et al. 2017) advises, and the same at every call and for every image of a batch.
+    """
+    sums = [torch.zeros_like(activations) for _ in range(3)]
+    for gradients in watched(_gradients_of_noisy_copies(network), "Smooth Grad-CAM++"):
+        for power, total in enumerate(sums, start=1):
+            total += gradients ** power
+    return plus_plus(activations, *(total / COPIES for total in sums))
+
+
+def _gradients_of_noisy_copies(network):
+    image, generator = network.image, torch.Generator().manual_seed(0)
+    low, high = (extreme(dim=(-3, -2, -1), keepdim=True) for extreme in (image.amin, image.amax))
+    for _ in range(COPIES):
+        noise = torch.randn(image.shape[-3:], generator=generator).to(image)
+        yield network.again(image=image + NOISE * (high - low) * noise).gradients
+
+
+def full_gradient_maps(network):
+    """C2 full gradient, layer by layer: network -> weights (L,H,W)
+
+    FullGrad (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): the score is the sum of gradient times
+    image and, in every layer, gradient times bias, so no part of it stays unexplained. Each of the L terms becomes a
+    map: absolute values, stretched to [0,1], enlarged, summed over its channels. Stretched together, as in the
+    authors' code, so that within a layer a strong channel stays strong. Behind the pooling biases have no place.
+    """
+    size = network.image.shape[-2:]
+    maps = [_stretched(term.abs()).sum(dim=-3) for _, term in network.full_gradient() if term.dim() == 4]
+    return torch.stack([heatmap.upsample(one, size) for one in maps], dim=-3)
+
+
+def _stretched(values):
+    """(K,h,w) to [0,1], all channels together."""
+    return heatmap.min_max(values.flatten(-2)).unflatten(-1, values.shape[-2:])
+
+
+def sum_of_layers(weights):
+    """C3 sum of the layers: weights (L,H,W) -> cam (H,W)"""
+    return weights.sum(dim=-3)

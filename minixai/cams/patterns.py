@@ -1,0 +1,73 @@
+"""Methods that know no class: the strongest pattern in the feature maps, and weights without any meaning."""
+import torch
+
+
+def first_component(activations):
+    """C2 strongest pattern: activations (K,h,w) -> weights (K,1,1)
+
+    Eigen-CAM (Muhammad and Yeasin 2020, https://arxiv.org/abs/2008.00299): the first singular vector of the feature
+    maps as a matrix K x h·w, not centred. A singular vector has no sign of its own; it is turned so that the map's sum
+    is positive, or half of all maps would come out inverted.
+    """
+    vectors, values, places = torch.linalg.svd(activations.flatten(-2), full_matrices=False)
+    sign = torch.where(places[..., 0, :].sum(dim=-1) < 0, -1, 1)
+    return (vectors[..., 0] * sign[..., None])[..., None, None]
+
+
+def first_component_of_evidence(activations, gradients):
+    """C2 strongest pattern of the evidence: activations (K,h,w), gradients (K,h,w) -> weights (K,h,w)
+
+    Eigen-Grad-CAM: Eigen-CAM on gradient times activation, and so of one class. C3 multiplies by the activations.
+    """
+    return first_component(gradients * activations) * gradients
+
+
+def mean_activations(activations):
+    """C2 mean activation: activations (K,h,w) -> weights (K,1,1)
+
+    FEM (Fuad et al. 2020, IPTA): a channel counts as much as it is active. No class, and no gradient.
+    """
+    return activations.mean(dim=(-2, -1), keepdim=True)
+
+
+def strong_places(activations, weights):
+    """C3 weighted strong places: activations (K,h,w), weights (K,1,1) -> cam (h,w)
+
+    FEM: of every channel only where it is rare and strong, two standard deviations above its mean, as 0 or 1.
+    """
+    mean = activations.mean(dim=(-2, -1), keepdim=True)
+    deviation = activations.std(dim=(-2, -1), keepdim=True, correction=0)
+    return (weights * (activations > mean + 2 * deviation)).sum(dim=-3)
+
+
+def equal_weights(activations):
+    """C2 all channels alike: activations (K,h,w) -> weights (K,1,1)"""
+    return torch.ones_like(activations[..., :1, :1])
+
+
+def kernel_component(activations):
+    """C3 strongest curved pattern: activations (K,h,w) -> cam (h,w)
+
+    KPCA-CAM (Karmani et al. 2024, https://arxiv.org/abs/2410.00267): the first component of a kernel PCA over the
+    places, with the sigmoid kernel tanh(x·y / K + 1) on centred features. Its sign is that of the activations.
+    """
+    features = activations.flatten(-2).transpose(-2, -1)                # (N,K): what each of N = h·w places holds
+    centred = features - features.mean(dim=-2, keepdim=True)
+    kernel = torch.tanh(centred @ centred.transpose(-2, -1) / features.shape[-1] + 1)
+    kernel = kernel - kernel.mean(dim=-1, keepdim=True)                 # centred in the kernel's own space, both ways
+    kernel = kernel - kernel.mean(dim=-2, keepdim=True)
+    values, vectors = torch.linalg.eigh((kernel + kernel.transpose(-2, -1)) / 2)
+    component = vectors[..., -1] * values[..., -1:].clamp(min=0).sqrt()
+    strength = centred.sum(dim=-1)
+    sign = torch.where((component * strength).sum(dim=-1, keepdim=True) < 0, -1, 1)
+    return (component * sign).unflatten(-1, activations.shape[-2:])
+
+
+def random_weights(activations):
+    """C2 random weights: activations (K,h,w) -> weights (K,1,1)
+
+    RandomCAM: uniform in [-1,1], the same at every call. What it shows comes from the feature maps alone.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weights = 2 * torch.rand(activations.shape[-3], 1, 1, generator=generator) - 1
+    return weights.to(activations).expand(*activations.shape[:-2], 1, 1)
