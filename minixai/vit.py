@@ -28,14 +28,17 @@ class Attention(nn.Module):
 
     def forward(self, tokens):
         """tokens (B,T,D) -> new tokens (B,T,D), attention (B,M,T,T); row i says what token i took from each j."""
-        B, T, D = tokens.shape
-        M = self.heads
-        q, k, v = self.qkv(tokens).reshape(B, T, 3, M, D // M).permute(2, 0, 3, 1, 4)    # each (B,M,T,D/M)
+        q, k, v = self.split(self.qkv(tokens))
         # Divided by sqrt(D/M), or the dot products grow with the width and the softmax saturates.
-        scores = (q / math.sqrt(D // M)) @ k.transpose(-2, -1)                           # (B,M,T,T)
+        scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)                      # (B,M,T,T)
         attention = scores.softmax(dim=-1)
-        mixed = (attention @ v).transpose(1, 2).reshape(B, T, D)                         # heads side by side again
+        mixed = (attention @ v).transpose(1, 2).reshape(tokens.shape)                    # heads side by side again
         return self.out(mixed), attention
+
+    def split(self, qkv):
+        """(B,T,3D) -> queries, keys and values of every head, each (B,M,T,D/M)."""
+        B, T, width = qkv.shape
+        return qkv.reshape(B, T, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
 
 
 class LayerScale(nn.Module):
@@ -128,11 +131,22 @@ class ViT(nn.Module):
         return F.interpolate(self.positions[None], grid, mode="bicubic", antialias=self.antialias)[0]
 
 
-# Published sizes, and ours: what `build` passes to ViT. DeiT: Touvron et al. 2021, table 1. DINOv2: Oquab et al. 2023.
+# Published sizes, and ours: what `build` passes to ViT. DeiT: Touvron et al. 2021, table 1. DINO: Caron et al. 2021.
+# DINOv2: Oquab et al. 2023, its registers: Darcet et al. 2023.
+SMALL = dict(width=384, depth=12, heads=6)
+BASE = dict(width=768, depth=12, heads=12)
+DINOV2 = dict(image_size=518, patch_size=14, classes=0, layer_scale=1.0)
+REGISTERS = dict(prefix_tokens=5, antialias=True)
 SIZES = {
     "small_vit": dict(image_size=96, patch_size=8, width=96, depth=5, heads=4, classes=4, mlp_ratio=2.0),
     "deit_tiny": dict(image_size=224, patch_size=16, width=192, depth=12, heads=3, classes=1000, antialias=True),
-    "vit_small": dict(image_size=224, patch_size=16, width=384, depth=12, heads=6, classes=1000, antialias=True),
-    "vit_base": dict(image_size=224, patch_size=16, width=768, depth=12, heads=12, classes=1000, antialias=True),
-    "dinov2_small": dict(image_size=518, patch_size=14, width=384, depth=12, heads=6, classes=0, layer_scale=1.0),
+    "vit_small": dict(image_size=224, patch_size=16, **SMALL, classes=1000, antialias=True),
+    "vit_base": dict(image_size=224, patch_size=16, **BASE, classes=1000, antialias=True),
+    "dino_small": dict(image_size=224, patch_size=16, **SMALL, classes=0),
+    "dino_small8": dict(image_size=224, patch_size=8, **SMALL, classes=0),
+    "dino_base": dict(image_size=224, patch_size=16, **BASE, classes=0),
+    "dinov2_small": dict(**DINOV2, **SMALL),
+    "dinov2_base": dict(**DINOV2, **BASE),
+    "dinov2_small_reg": dict(**DINOV2, **SMALL, **REGISTERS),
+    "dinov2_base_reg": dict(**DINOV2, **BASE, **REGISTERS),
 }

@@ -1,11 +1,18 @@
-"""A1: the attention of every layer and head, and the gradient of the class score with respect to each of them."""
+"""A1: the attention of every layer and head, and the gradient of the class score with respect to each of them.
+
+Which part of a network holds what is known by its reader: OurViT below, for other people's networks others.py.
+"""
 from dataclasses import dataclass
 
 import torch
 
 from minixai.score import class_score
-from minixai.trace.common import NO_CLASS, as_the_weights, index_in, pick_target, undisturbed
+from minixai.trace import others
+from minixai.trace.common import NO_CLASS, as_the_weights, index_in, pick_target, undisturbed, unwrapped
+from minixai.trace.heads import outputs_of, score_gradients_of, scores_of, value_norms_of
 from minixai.vit import ViT
+
+ALSO = ("scores", "score_gradients", "value_norms")      # recorded only when asked for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,33 +27,121 @@ class VitTrace:
     prefix_tokens: int              # CLS and other tokens that are no patch
     grid: tuple                     # (gh,gw)
     size: tuple                     # (H,W) of the image
+    scores: torch.Tensor | None = None              # (B,L,M,T,T), before the softmax
+    score_gradients: torch.Tensor | None = None     # (B,L,M,T,T) of the class score with respect to those
+    value_norms: torch.Tensor | None = None         # (B,L,M,T), how long a token's transformed value is
 
 
-def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score):
+def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score, also=()):
     """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
 
-    model: a minixai ViT; image: (B,3,H,W). layer: a block's index, default the last; head: a head's index or None.
+    model: a ViT, ours or one that is built as timm, transformers and torchvision build theirs; image: (B,3,H,W).
+    layer: a block's index, default the last; head: a head's index or None.
     gradients: also record those of the score with respect to every attention, which costs a backward pass.
     score: which number is differentiated, a stage: logits (B,C), target (B,1) -> (B,1).
-    Raises ValueError for an index outside the network, or for gradients of a network that has no classes.
+    also: names of ALSO, further tensors to record.
+    Raises ValueError for an index outside the network, gradients of a network that has no classes, or attention that
+    is not one matrix between all tokens; TypeError for a network that is no such ViT.
     """
-    if not isinstance(model, ViT):
-        raise TypeError(f"attention is recorded from minixai's own ViT; a {type(model).__name__} does not return it")
-    layer = index_in("layer", -1 if layer is None else layer, len(model.blocks))
-    if head is not None:
-        head = index_in("head", head, model.blocks[0].attention.heads)
-    if not model.classes and (gradients or target is not None):
-        raise ValueError("this network has no class head: no target to choose, and no score to differentiate")
-    with undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(gradients):
+    reader = reader_of(model)
+    layer = index_in("layer", -1 if layer is None else layer, reader.layers)
+    head = None if head is None else index_in("head", head, reader.heads)
+    differentiate = gradients or "score_gradients" in also
+    if differentiate or target is not None:
+        must_have_classes(model)
+    with undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
-        model_input = as_the_weights(image, model).detach().requires_grad_(gradients)
-        logits, attentions = model.forward_with_attention(model_input)
-        target = pick_target(logits, target) if model.classes else _no_class(logits)
+        model_input = as_the_weights(image, model).detach().requires_grad_(differentiate)
+        prefix_tokens, grid = reader.token_layout(model_input)
+        logits, attentions, more = reader.run(model_input, [name for name in also if name != "score_gradients"])
+        target = pick_target(logits, target) if reader.classes else _no_class(logits)
         slopes = None
-        if gradients:
+        if differentiate:
             slopes = torch.autograd.grad(score(logits.float(), target[:, None]).sum(), attentions)
-    return VitTrace(_stack(attentions), slopes and _stack(slopes), logits.detach().float(), target, layer, head,
-                    model.prefix_tokens, model.grid(image), tuple(image.shape[-2:]))
+        if "score_gradients" in also:
+            more["score_gradients"] = [score_gradients_of(a, g) for a, g in zip(attentions, slopes)]
+    return VitTrace(_stack(attentions), _stack(slopes) if gradients else None, logits.detach().float(), target, layer,
+                    head, prefix_tokens, grid, tuple(image.shape[-2:]),
+                    **{name: _stack(layers) for name, layers in more.items()})
+
+
+def reader_of(model):
+    """The reader of this model's attention. TypeError if there is none.
+
+    A reader has `layers`, `heads`, `classes` (0 without a class head) and the four methods of OurViT.
+    """
+    model = unwrapped(model)
+    if isinstance(model, ViT):
+        return OurViT(model)
+    if (reader := others.reader_for(model)) is not None:
+        return reader
+    raise TypeError("attention methods read a ViT, a stack of equal blocks with attention between all patches; a "
+                    f"{type(model).__name__} is not built like one, for a CNN use gradcam")
+
+
+def is_vit(model):
+    """Whether there is a reader for this model."""
+    try:
+        reader_of(model)
+    except TypeError:
+        return False
+    return True
+
+
+def must_have_classes(model):
+    """ValueError if the network ends in features."""
+    if not reader_of(model).classes:
+        raise ValueError("this network has no class head: no target to choose, and no score to differentiate")
+
+
+def token_layout(model, image):
+    """(prefix tokens, (gh,gw)) of a ViT: its tokens are that many that are no patch, then the patches row by row."""
+    return reader_of(model).token_layout(image)
+
+
+def token_layer(model, block=None):
+    """The dotted name of the norm in front of a block's attention (default: the last block's).
+
+    Behind the last attention a CLS token alone goes on to the class head, and the patches have no gradient.
+    """
+    reader = reader_of(model)
+    return reader.token_layer(index_in("layer", -1 if block is None else block, reader.layers))
+
+
+class OurViT:
+    """How minixai's own ViT is read."""
+
+    def __init__(self, model):
+        self.model = model
+        self.layers, self.heads, self.classes = len(model.blocks), model.blocks[0].attention.heads, model.classes
+
+    def token_layout(self, image):
+        """Image (B,3,H,W) -> (prefix tokens, (gh,gw))."""
+        return self.model.prefix_tokens, self.model.grid(image)
+
+    def token_layer(self, block):
+        """The dotted name of the norm in front of a block's attention."""
+        return f"blocks.{block}.norm1"
+
+    def run(self, image, also=()):
+        """Image -> logits (B,C), L attentions (B,M,T,T), {name: L tensors}: `also` names scores and value_norms.
+
+        The attentions are those that the logits were computed from, so that the logits can be differentiated by them.
+        """
+        if not also:
+            return *self.model.forward_with_attention(image), {}
+        with outputs_of([block.attention.qkv for block in self.model.blocks]) as projected:
+            logits, attentions = self.model.forward_with_attention(image)
+        parts = [block.attention.split(qkv) for block, qkv in zip(self.model.blocks, projected)]
+        make = {"scores": lambda block, q, k, v: scores_of(q, k),
+                "value_norms": lambda block, q, k, v: value_norms_of(v, _out(block))}
+        return logits, attentions, {name: [make[name](block, *each) for block, each in zip(self.model.blocks, parts)]
+                                    for name in also}
+
+
+def _out(block):
+    """The output projection, times the factor that LayerScale, where there is one, puts on what the block adds."""
+    return block.scale1(block.attention.out.weight.T).T
 
 
 def _stack(layers):

@@ -8,7 +8,8 @@
 
 The plain attention map leaves A3 out and reads one layer. Attention rollout (Abnar and Zuidema 2020,
 https://arxiv.org/abs/2005.00928, equation 1) uses all five. Neither looks at a class: they say where information
-came from, not what it was used for. Methods that do look at one weigh the attention in A2 with its gradient.
+came from, not what it was used for. Methods that do look at one weigh the attention in A2 with its gradient
+(evidence.py).
 
 Letters: L layers, M heads, T = prefix + gh·gw tokens, of which CLS is the first. A batch passes through in front.
 """
@@ -34,44 +35,6 @@ def one_head(attention, head):
     return attention[..., head, :, :]
 
 
-def max_heads(attention):
-    """A2 maximum of the heads: attention (L,M,T,T) -> fused (L,T,T)
-
-    What any head looked at. The rows then sum to more than one.
-    """
-    return attention.amax(dim=-3)
-
-
-def min_heads(attention):
-    """A2 minimum of the heads: attention (L,M,T,T) -> fused (L,T,T)
-
-    What all heads looked at. The rows then sum to less than one.
-    """
-    return attention.amin(dim=-3)
-
-
-def positive_evidence(attention, attention_gradients):
-    """A2 positive part, then mean: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)
-
-    Chefer et al. 2021 (https://arxiv.org/abs/2103.15679, eq. 5): attention counts as far as the class score rises with
-    it. The positive part is taken in each head, before the mean, so that no head cancels another.
-    """
-    return (attention_gradients * attention).clamp(min=0).mean(dim=-3)
-
-
-def one_head_evidence(attention, attention_gradients, head):
-    """A2 one head's positive part: attention (L,M,T,T), attention_gradients (L,M,T,T), head -> fused (L,T,T)"""
-    return (attention_gradients * attention)[..., head, :, :].clamp(min=0)
-
-
-def mean_evidence(attention, attention_gradients):
-    """A2 mean, then positive part: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)
-
-    Gradient rollout (Gildenblat 2020, in the repository vit-explain): heads for and against the class cancel.
-    """
-    return (attention_gradients * attention).mean(dim=-3).clamp(min=0)
-
-
 def no_skip(fused):
     """A3 leave the skip out: fused (L,T,T) -> mixing (L,T,T)
 
@@ -89,15 +52,6 @@ def half_skip(fused):
     identity = torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
     mixing = torch.lerp(fused, identity, 0.5)       # half way from one to the other, in one pass over memory
     return mixing / mixing.sum(dim=-1, keepdim=True)
-
-
-def whole_skip(fused):
-    """A3 add the whole skip: fused (L,T,T) -> mixing (L,T,T)
-
-    Chefer et al. 2021, eq. 6: relevance R becomes R + A R in every block, which is (I + A) R. Not renormalised: the
-    evidence of a block may be small against what passes beside it, and stays so.
-    """
-    return fused + torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
 
 
 def one_layer(mixing, layer):
@@ -148,10 +102,3 @@ class Attn:
 
 
 ROLLOUT = Attn(A3=half_skip, A4=multiply_layers)
-ATTENTIONS = {
-    "attention": Attn(),
-    "rollout": ROLLOUT,
-    "gradattention": Attn(A2=positive_evidence),
-    "gradrollout": Attn(A2=mean_evidence, A3=half_skip, A4=multiply_layers),
-    "chefer": Attn(A2=positive_evidence, A3=whole_skip, A4=multiply_layers),
-}
