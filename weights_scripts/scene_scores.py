@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from minixai import explain
+from minixai.perturb import energy_inside, points_at
 from minixai.vit import ViT
 
 README = Path(__file__).with_name("README.md")
@@ -37,10 +38,7 @@ def accuracy(model, images, labels):
 
 def localise(maps, masks):
     """maps (N,H,W) >= 0, masks bool (N,H,W) -> Localisation. An empty map points nowhere and has no energy."""
-    total = maps.sum(dim=(-2, -1))
-    energy = (maps * masks).sum(dim=(-2, -1)) / total.clamp_min(1e-12)
-    hit = masks.flatten(1).gather(1, maps.flatten(1).argmax(dim=1, keepdim=True))[:, 0] & (total > 0)
-    return Localisation(energy.mean().item(), hit.float().mean().item())
+    return Localisation(energy_inside(maps, masks).mean().item(), points_at(maps, masks).float().mean().item())
 
 
 def baselines(masks):
