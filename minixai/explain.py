@@ -4,12 +4,11 @@ from functools import cached_property
 
 import torch
 
-from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence
+from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence, one_head_length
 from minixai.cams import CAMS
 from minixai.gradcam import Cam
 from minixai.recipe import reads
-from minixai.trace import NO_CLASS, CnnTrace, VitTrace, record_cnn, record_vit
-from minixai.vit import ViT
+from minixai.trace import ALSO, NO_CLASS, CnnTrace, VitTrace, is_vit, reader_of, record_cnn, record_vit, token_layer
 
 METHODS = {**CAMS, **ATTENTIONS}
 
@@ -63,18 +62,19 @@ class Explanation:
         """The same method for every single head of a ViT, from the same trace: a list of M Explanations."""
         if not isinstance(self.trace, VitTrace):
             raise TypeError(f"{self.method} has no heads")
-        recipe = _for_one_head(self.recipe)
+        recipe = for_one_head(self.recipe)
         traces = [replace(self.trace, head=head) for head in range(self.trace.attention.shape[-3])]
         return [replace(self, recipe=recipe, trace=trace, steps=recipe.steps(trace)) for trace in traces]
 
     @property
     def knows_classes(self):
         """Whether the method looks at a class at all: it does if a stage reads gradients or asks the network."""
-        return any(reads(self.recipe, name) for name in ("gradients", "attention_gradients", "network"))
+        of_a_class = ("gradients", "attention_gradients", "score_gradients", "network")
+        return any(reads(self.recipe, name) for name in of_a_class)
 
     def title(self, index=0):
         """One line for one image: the method, where it looked, and for which class, if it knows classes."""
-        where = f"{self.method} at {self.layer}"
+        where = f"{self.method} at {self.layer if reads(self.recipe, 'activations') else 'every layer'}"
         if isinstance(self.recipe, Attn):
             head = "mean of the heads" if self.trace.head is None else f"head {self.trace.head}"
             where = f"{self.method} at block {self.layer}, {head}"
@@ -104,17 +104,19 @@ class Explanation:
 def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     """Run one method on one image or a batch; the model is left as it was.
 
-    model: a network of ours, or for CNN methods any nn.Module that returns logits. image: (B,3,H,W), preprocessed.
+    model: a network of ours, or any CNN that returns logits, or any ViT that record_vit reads. image: (B,3,H,W).
     method: a name in METHODS, or a recipe of your own such as Cam(C4=another_function).
     target: class index, one per image, or None for each image's top class. layer: a stage or module (its dotted name)
-    of a CNN, default our last stage; a block's index of a ViT, default the last. head: one head's index, default the
-    mean of all. Raises ValueError when one of them does not fit, TypeError when the method is for another network.
+    of a CNN, default our last stage; a block's index of a ViT, default the last, of which the methods of CNNs read the
+    norm in front of the attention (blocks.N.norm1), or any module that returns tokens. head: one head's index, default
+    the mean of all. Raises ValueError when one of them does not fit, TypeError when the method is for another network.
     """
     name, recipe = _recipe(method, model, head)
     if isinstance(recipe, Cam):
         trace = record_cnn(model, image, target, layer, recipe.C1)
     else:
-        trace = record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1)
+        also = [name for name in ALSO if reads(recipe, name)]
+        trace = record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1, also)
     result = Explanation(name, recipe, trace, recipe.steps(trace), image, model)
     check_finite(result)
     return result
@@ -128,18 +130,17 @@ def _recipe(method, model, head):
         name, recipe = method, METHODS[method]
     else:
         raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    is_vit = isinstance(model, ViT)
-    if is_vit and isinstance(recipe, Cam):
-        raise TypeError(f"{name} reads the feature maps of a CNN; for a ViT use attention or rollout")
-    if isinstance(recipe, Attn) and not is_vit:
-        raise TypeError(f"{name} reads the attention of minixai's ViT; for a {type(model).__name__} use gradcam")
+    if isinstance(recipe, Attn):
+        reader_of(model)        # TypeError, and why, if this network's attention cannot be read
     if head is not None and isinstance(recipe, Cam):
         raise ValueError(f"{name} has no heads to choose from; leave head out")
-    return name, recipe if head is None else _for_one_head(recipe)
+    return name, recipe if head is None else for_one_head(recipe)
 
 
-def _for_one_head(recipe):
+def for_one_head(recipe):
     """The recipe that reads one head where the given one fuses them all."""
+    if reads(recipe, "value_norms"):
+        return replace(recipe, A2=one_head_length)
     return replace(recipe, A2=one_head_evidence if reads(recipe, "attention_gradients") else one_head)
 
 
@@ -172,7 +173,7 @@ def _why_empty(result, index):
         return f"no attention of CLS to a patch raises the score of class {target} (negative evidence only)"
     if reads(result.recipe, "gradients") and not result.trace.gradients[index].any():
         return (f"the gradient of class {target}'s score is zero everywhere at {at}: "
-                "the score is saturated, or does not depend on these features here")
+                "the score is saturated, or does not depend on these features here" + _behind_attention(result))
     if not result.trace.activations[index].any():
         return f"no feature is active at {at}"
     if not result["C3"][index].any():
@@ -181,3 +182,10 @@ def _why_empty(result, index):
         return (f"no place at {at} speaks for class {target} (negative evidence only), "
                 "and the ReLU of C4 leaves nothing of the rest")
     return f"the map is flat: every place at {at} counts the same for class {target}"
+
+
+def _behind_attention(result):
+    """Why the patches of a ViT may have no gradient, and where they have one."""
+    if result.model is None or not is_vit(result.model) or result.layer == (place := token_layer(result.model)):
+        return ""
+    return f"; behind a ViT's last attention it depends on CLS alone, not on the patches: take layer {place!r}"

@@ -43,10 +43,15 @@ def run(recipe, values):
     steps = []
     for number in stages(recipe):
         function = getattr(recipe, number.name)
-        value = function(**_inputs(number.name, function, values))
+        value = run_stage(number.name, function, values)
         values[number.metadata["gives"]] = value
         steps.append(Step(number.name, title(function), value))
     return steps
+
+
+def run_stage(number, function, values):
+    """One stage on the values that it reads by name. ValueError if one of them is not there."""
+    return function(**_inputs(number, function, values))
 
 
 def reads(recipe, name):

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 C, M, L, SIZE = 4, 2, 3, (48, 32)
 CAMS = [name for name, recipe in METHODS.items() if isinstance(recipe, Cam)]
-CLASSLESS = {"eigencam", "kpcacam", "fem", "randomcam", "attention", "rollout"}
+CLASSLESS = {"eigencam", "kpcacam", "fem", "randomcam", "attention", "rollout", "valueattention",
+             "dinomass", "discardrollout", "flow"}
 ATTENTIONS = [name for name, recipe in METHODS.items() if isinstance(recipe, Attn)]
 
 
@@ -30,7 +31,7 @@ def cnn():
 
 def vit():
     torch.manual_seed(0)
-    model = ViT(16, 4, 8, depth=L, heads=M, classes=C).eval()
+    model = ViT(16, 8, 8, depth=L, heads=M, classes=C).eval()
     for block in model.blocks:
         nn.init.normal_(block.attention.qkv.weight)         # attention that is not near uniform
     return model
@@ -175,8 +176,7 @@ def test_a_foreign_network_says_its_layer():
 
 @pytest.mark.parametrize("model, options, kind, message", [
     (cnn, {"method": "gradcan"}, ValueError, "no method 'gradcan'; there are gradcam, .*attention, rollout"),
-    (cnn, {"method": "rollout"}, TypeError, "rollout reads the attention of minixai's ViT; for a CNN use gradcam"),
-    (vit, {"method": "gradcam"}, TypeError, "gradcam reads the feature maps of a CNN; for a ViT use attention or roll"),
+    (cnn, {"method": "rollout"}, TypeError, "attention methods read a ViT, .*; a CNN is not built like one, for a CNN use gradcam"),
     (cnn, {"head": 0}, ValueError, "gradcam has no heads"),
     (cnn, {"target": C}, ValueError, "classes 0 to 3; got target 4"),
     (cnn, {"layer": "stage9"}, ValueError, "no layer named 'stage9'"),
@@ -195,7 +195,7 @@ def test_a_cnn_has_no_heads():
 
 
 def test_an_image_that_cannot_be_cut_into_patches_says_so():
-    with pytest.raises(ValueError, match="47x32 pixels cannot be cut into patches of 4x4"):
+    with pytest.raises(ValueError, match="47x32 pixels cannot be cut into patches of 8x8"):
         explain(vit(), images()[:, :, 1:], "attention")
 
 

@@ -7,16 +7,19 @@
 import inspect
 import re
 from dataclasses import fields
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
 
-from minixai import METHODS, attention, cams, gradcam, heatmap, recipe, score
+from minixai import METHODS, attention, cams, gradcam, heatmap, profiles, recipe, score
 from minixai.attention import Attn
 from minixai.gradcam import Cam
 
-MODULES = (score, gradcam, cams, attention, heatmap)
+LIBRARIES = [import_module(f"minixai.profiles.{module.name}") for module in iter_modules(profiles.__path__)]
+MODULES = (score, gradcam, cams, attention, heatmap, *LIBRARIES)
 RECIPES = (Cam, Attn)
 SIZES = {"C": 9, "K": 6, "h": 3, "w": 5, "H": 7, "W": 11, "L": 4, "M": 2, "T": 14, "gh": 3, "gw": 4}    # T = 2 + 3·4
 VALUES = {"layer": 2, "head": 1, "size": (7, 11), "prefix_tokens": 2, "grid": (3, 4)}            # what is no tensor
@@ -29,8 +32,9 @@ GRAMMAR = re.compile(rf"(?P<id>[ACM]\d) (?P<title>[^:]+): (?P<inputs>{NAMED}(?:,
 
 def stages_of(module):
     """The functions of a module whose docstring begins with a stage's number."""
-    return [function for _, function in inspect.getmembers(module, inspect.isfunction)
-            if function.__module__ == module.__name__ and re.match(r"[ACM]\d", inspect.getdoc(function) or "")]
+    own = (function for _, function in inspect.getmembers(module, inspect.isfunction)
+           if f"{function.__module__}.".startswith(f"{module.__name__}."))
+    return [function for function in own if re.match(r"[ACM]\d", inspect.getdoc(function) or "")]
 
 
 STAGES = [function for module in MODULES for function in stages_of(module)]
@@ -44,7 +48,7 @@ def parsed(stage):
     return match, {name: shape or None for name, shape in named}
 
 
-# Stages that ask a network again need a real one: tests/test_cams.py proves their shapes.
+# Stages that ask a network again need a real one: tests/test_cams.py and test_cams_gradients.py prove their shapes.
 TENSORS_ONLY = [stage for stage in STAGES if stage not in NUMPY_ONLY and "network" not in parsed(stage)[1]]
 
 

@@ -175,6 +175,30 @@ def test_the_logits_may_come_wrapped():
     same(record_cnn(Wrapped(), images(), 1, "model.body"), record_cnn(Foreign(), images(), 1, "body"))
 
 
+class Compiled(nn.Module):
+    """What torch.compile puts around a network, as far as it matters."""
+    def __init__(self, model):
+        super().__init__()
+        self._orig_mod = model
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, Compiled, lambda model: Compiled(nn.DataParallel(model))])
+@pytest.mark.parametrize("make, layer", [(Foreign, "body"), (ours, "stage2")])
+def test_a_wrapped_network_is_looked_into_by_either_name(wrap, make, layer):
+    expected = record_cnn(make(), images(), 1, layer)
+    wrapped = wrap(make().train())
+    longer = next(name for name, _ in wrapped.named_modules() if name.endswith(layer)).removeprefix("_orig_mod.")
+    for name in (layer, longer, f"_orig_mod.{layer}"):
+        same(record_cnn(wrapped, images(), 1, name), expected)
+    assert all(module.training for module in wrapped.modules())
+
+
+def test_a_part_called_module_keeps_its_name():
+    model = nn.Sequential()
+    model.module = Foreign()
+    assert record_cnn(model, images(), 1, "module.body").layer == "module.body"
+
+
 def test_nothing_recorded_hangs_on_a_graph():
     for record, make, layer in CASES:
         for value in vars(record(make(), images(), 1, layer)).values():
@@ -437,8 +461,8 @@ def test_a_block_or_head_outside_the_network_is_refused(options, message):
         record_vit(vit(), images(), **options)
 
 
-def test_attention_is_recorded_from_our_vit_only():
-    with pytest.raises(TypeError, match="minixai's own ViT; a Foreign does not return it"):
+def test_without_blocks_of_attention_none_is_recorded():
+    with pytest.raises(TypeError, match="attention methods read a ViT, .* a Foreign is not built like one"):
         record_vit(Foreign(), images())
 
 

@@ -8,8 +8,10 @@ from torch import nn
 
 from minixai.cnn import CNN
 from minixai.score import class_score
-from minixai.trace.common import as_the_weights, logits_in, pick_target, undisturbed
+from minixai.trace.common import as_the_weights, logits_in, pick_target, undisturbed, unwrapped
 from minixai.trace.network import Network
+from minixai.trace.tokens import channels_last, fold, with_first
+from minixai.trace.vit import is_vit, must_have_classes, token_layer, token_layout
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,51 +26,78 @@ class CnnTrace:
     network: object = None          # a Network, for methods that ask again; None for arrays without a network
 
 
-def record_cnn(model, image, target=None, layer=None, score=class_score):
+@dataclass(frozen=True)
+class Keeps:
+    """Which of several tensors C1 keeps where a network overwrites a layer's output, or runs the layer more than once.
+
+    Most networks work in place: after `x = norm(x)` the line `relu_(x)`, or `x += identity`, writes other numbers into
+    the memory of what norm returned. Who kept that tensor then holds what came later. The default is what the layer
+    itself returned in its last run; the libraries differ (minixai.profiles).
+    """
+    run: str = "last"               # or "first", of a layer that runs several times in one pass
+    activations: str = "before"     # or "after", what is done in place to the layer's output
+    gradients: str = "before"       # or "after": with respect to the one tensor or to the other
+
+    def __post_init__(self):
+        when = ("before", "after")
+        for name, choices in {"run": ("last", "first"), "activations": when, "gradients": when}.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {' or '.join(choices)}; got {getattr(self, name)!r}")
+
+
+def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=Keeps()):
     """C1: run a CNN once and record feature maps and gradients at a layer.
 
     model: one of ours, or any nn.Module that returns logits (B,C). It is run in eval mode and left as it was.
     image: (B,3,H,W), preprocessed as the model wants it.
     target: None (each image's top class), one class for all, or one for each image.
-    layer: a stage name of ours (default: the last), or a module of the model or its dotted name. If that module runs
-    several times in one pass, its last run is recorded.
+    layer: a stage name of ours (default: the last), or a module of the model or its dotted name. A ViT's tokens are
+    folded into maps; there a block's index stands for the norm in front of its attention (default: the last block's).
     score: which number is differentiated, a C1 stage: logits (B,C), target (B,1) -> (B,1).
+    keeps: which run of the layer, and the tensors before or after what happens to them in place.
     Raises ValueError for a layer, a target or an output that does not fit, with what would.
     """
+    model = unwrapped(model)
     if isinstance(model, CNN) and layer is None:
         layer = model.layers[-1]
+    elif (layer is None or isinstance(layer, int)) and is_vit(model):
+        layer = token_layer(model, layer)
+    if is_vit(model):
+        must_have_classes(model)
     halves = _by_stages if isinstance(model, CNN) and layer in model.layers else _by_hook
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad():
         model_input = as_the_weights(image, model)
-        activations, logits, name = halves(model, model_input, layer)
+        tensors, logits, name = halves(model, model_input, layer, keeps.run)
         target = pick_target(logits, target)
         # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
-        gradients = _gradient(score(logits.float(), target[:, None]).sum(), activations, name)
-    network = Network(model, model_input, name, target, halves is _by_stages, partial(record_cnn, model, image))
-    return CnnTrace(activations.detach().float(), gradients.float(), logits.detach().float(), target, name,
-                    tuple(image.shape[-2:]), network)
+        gradients = _gradient(score(logits.float(), target[:, None]).sum(), tensors[keeps.gradients], name)
+    as_maps = _as_maps(model, model_input, gradients, name)
+    again = partial(record_cnn, model, image=image, score=score, keeps=keeps)
+    network = Network(model, model_input, name, target, halves is _by_stages, again, score)
+    return CnnTrace(as_maps(tensors[keeps.activations].detach()).float(), as_maps(gradients).float(),
+                    logits.detach().float(), target, name, tuple(image.shape[-2:]), network)
 
 
-def _by_stages(model, image, layer):
+def _by_stages(model, image, layer, run):
     """A network of ours is already in two halves."""
     with torch.no_grad():
-        activations = model.until(image, layer).detach()
-    activations.requires_grad_()
-    # A copy goes on, so that a stage that works in place cannot overwrite what is kept.
-    return activations, model.after(activations.clone(), layer), layer
+        activations = model.until(image, layer)
+    tensors = _kept_and_handed_on(activations)
+    return tensors, model.after(tensors["after"], layer), layer
 
 
-def _by_hook(model, image, layer):
+def _by_hook(model, image, layer, run):
     """Any other network: a hook on the layer keeps its output, and the graph begins there."""
     name, module = _find_layer(model, layer)
     kept = None
 
     def keep_and_hand_on_a_copy(module, inputs, output):
         nonlocal kept
-        kept = _feature_maps(output, name).detach().requires_grad_()
+        if kept is not None and run == "first":
+            return None
         torch.set_grad_enabled(True)        # until the `with` below ends: from here on, a graph is needed
-        # The copy matters: an in-place operation after the layer (ReLU(inplace=True), +=) would overwrite what we keep.
-        return kept.clone()
+        kept = _kept_and_handed_on(_maps_or_tokens(output, model, name))
+        return with_first(output, kept["after"])
 
     handle = module.register_forward_hook(keep_and_hand_on_a_copy)
     try:
@@ -81,6 +110,15 @@ def _by_hook(model, image, layer):
     return kept, logits_in(output), name
 
 
+def _kept_and_handed_on(output):
+    """What the layer returned, and a copy for the rest of the network, which may do to it in place what it likes.
+
+    The copy is one tensor object: once the pass is over it stands for what was made of it, and so does its gradient.
+    """
+    own = output.detach().requires_grad_()
+    return {"before": own, "after": own.clone()}
+
+
 def _find_layer(model, layer):
     """A dotted name or a module -> (name, module)."""
     modules = dict(model.named_modules(remove_duplicate=False))      # a module in two places has two names
@@ -90,6 +128,8 @@ def _find_layer(model, layer):
         if not names:
             raise ValueError(f"the layer given, a {type(layer).__name__}, is not part of this model")
         return names[0], layer
+    if isinstance(layer, str) and layer not in modules:
+        layer = layer.removeprefix("_orig_mod.").removeprefix("module.")        # see unwrapped
     if layer in modules:
         return layer, modules[layer]
     near = get_close_matches(str(layer), modules, n=3)
@@ -99,11 +139,25 @@ def _find_layer(model, layer):
     raise ValueError(f"{asked}: {hint}")
 
 
-def _feature_maps(output, name):
-    if isinstance(output, torch.Tensor) and output.dim() == 4:
-        return output
+def _maps_or_tokens(output, model, name):
+    vit = is_vit(model)
+    first = output[0] if vit and isinstance(output, tuple) else output      # a block also returns its attention
+    if isinstance(first, torch.Tensor) and (first.dim() == 4 or first.dim() == 3 and vit):
+        return first
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,K,h,w)")
+    raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,K,h,w)" + vit * " or tokens (B,T,D)")
+
+
+def _as_maps(model, image, output, name):
+    """The function that makes feature maps (B,K,h,w) of what the layer returned: maps, maps (B,h,w,K), or tokens."""
+    if output.dim() == 4:
+        last = channels_last(output, image)
+        return lambda maps: maps.movedim(-1, 1) if last else maps
+    prefix_tokens, (gh, gw) = token_layout(model, image)
+    if output.shape[1] != prefix_tokens + gh * gw:
+        raise ValueError(f"layer {name!r} returns {tuple(output.shape)}, not tokens (B,T,D) with T = {prefix_tokens} + "
+                         f"{gh}x{gw} patches")
+    return partial(fold, prefix_tokens=prefix_tokens, grid=(gh, gw))
 
 
 def _gradient(score, activations, name):

@@ -3,8 +3,25 @@ from contextlib import contextmanager
 from numbers import Integral
 
 import torch
+from torch import nn
 
 NO_CLASS = -1       # the target where there are no classes, or nobody said which
+
+
+WRAPPERS = nn.DataParallel, nn.parallel.DistributedDataParallel
+
+
+def unwrapped(model):
+    """The network itself, without what torch.compile or DataParallel put around it: hooks do not reach through those.
+
+    TypeError for a network that torch.jit made: its layers can no longer be looked into.
+    """
+    while (inner := getattr(model, "_orig_mod", None)) is not None or isinstance(model, WRAPPERS):
+        model = model.module if inner is None else inner
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(f"a {type(model).__name__} of torch.jit hides its layers; give the module that it was made "
+                        "from")
+    return model
 
 
 @contextmanager
