@@ -1,0 +1,79 @@
+"""Chefer et al.: the baselines of their first repository, and the method of their second.
+
+https://github.com/hila-chefer/Transformer-Explainability, for the paper of CVPR 2021: rollout, and Grad-CAM over heads.
+What its own method hands back through the layers (LRP) is no method of minixai. Its visualiser enlarges a whole batch
+and normalises it together.
+https://github.com/hila-chefer/Transformer-MM-Explainability, for the paper of ICCV 2021: minixai's `chefer`, and a CLIP
+notebook that reads the last layer alone.
+"""
+import torch
+
+from minixai import heatmap
+from minixai.attention import multiply_layers, one_layer
+from minixai.profiles.profile import Profile
+from minixai.profiles.stages import keep_the_values, stay_coarse
+
+FIRST, SECOND = "Transformer-Explainability", "Transformer-MM-Explainability"
+
+
+def whole_skip_rows_to_one(fused):
+    """A3 whole skip, rows to one: fused (L,T,T) -> mixing (L,T,T)
+
+    A + I, each row over its sum: as half the skip and half the attention, whatever the rows of A sum to.
+    """
+    mixing = fused + torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
+    return mixing / mixing.sum(dim=-1, keepdim=True)
+
+
+def product_from_the_second_layer(mixing, layer):
+    """A4 multiply down to the second layer: mixing (L,T,T), layer -> flow (1,T)
+
+    start_layer=1 of generate_rollout: the first layer is left out, so the map is of tokens that already mixed once.
+    """
+    if layer % mixing.shape[-3] < 1:
+        raise ValueError("a rollout from the second layer on needs two layers or more")
+    return multiply_layers(mixing[..., 1:, :, :], layer % mixing.shape[-3] - 1)
+
+
+def heads_weighted_by_gradient(attention, attention_gradients, prefix_tokens):
+    """A2 Grad-CAM over heads: attention (L,M,T,T), attention_gradients (L,M,T,T), prefix_tokens -> fused (L,T,T)
+
+    generate_cam_attn: a head's weight is the mean gradient of what CLS takes from the patches; the weighted mean of the
+    heads, then its positive part. Heads are the channels of Grad-CAM, the CLS row its feature map.
+    """
+    weights = attention_gradients[..., :1, prefix_tokens:].mean(dim=-1, keepdim=True)
+    return (weights * attention).mean(dim=-3).clamp(min=0)
+
+
+def min_max_of_the_batch(full):
+    """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)
+
+    One smallest and one largest value for all images: an image with a weak map comes out dark beside a strong one.
+    """
+    span = full.max() - full.min()
+    return (full - full.min()) / span.masked_fill(span == 0, 1)
+
+
+AS_RETURNED = {"M1": stay_coarse, "M2": keep_the_values}
+AT_LAYER_SIZE = {"M1": stay_coarse, "M2": heatmap.min_max}
+VISUALISED = {"M1": heatmap.upsample, "M2": min_max_of_the_batch}       # 14x14, each cell 16x16 pixels
+ROLLOUT = {"A3": whole_skip_rows_to_one}
+LATER = {**ROLLOUT, "A4": product_from_the_second_layer}
+GRADCAM = {"A2": heads_weighted_by_gradient}
+TOGETHER = "A batch is brought to [0,1] together."
+SKIPS_ONE = "The first layer is left out."
+OF_HEADS = "Heads are weighted by their mean gradient, each as a whole, and the positive part is taken after the mean."
+LAST_ALONE = "The last layer's evidence is read alone."
+
+PROFILES = (
+    Profile(FIRST, "rollout", {**ROLLOUT, **AS_RETURNED}, "as returned"),
+    Profile(FIRST, "rollout", {**ROLLOUT, **VISUALISED}, departs=TOGETHER),
+    Profile(FIRST, "rollout", {**LATER, **AS_RETURNED}, "start_layer 1, as returned", departs=SKIPS_ONE),
+    Profile(FIRST, "rollout", {**LATER, **VISUALISED}, "start_layer 1", departs=SKIPS_ONE),
+    Profile(FIRST, "gradattention", {**GRADCAM, **AT_LAYER_SIZE}, "generate_cam_attn", departs=OF_HEADS),
+    Profile(FIRST, "gradattention", {**GRADCAM, **VISUALISED}, "generate_cam_attn, visualised", departs=OF_HEADS),
+    Profile(SECOND, "chefer"),
+    Profile(SECOND, "chefer", AS_RETURNED, "as returned"),
+    Profile(SECOND, "chefer", {"A4": one_layer}, "CLIP notebook", departs=LAST_ALONE),
+    Profile(SECOND, "chefer", {"A4": one_layer, **AS_RETURNED}, "CLIP notebook, as returned", departs=LAST_ALONE),
+)
