@@ -1,4 +1,4 @@
-"""The command line: minixai explain, minixai models."""
+"""The command line: minixai explain, minixai verify, minixai models."""
 import argparse
 import os
 import sys
@@ -13,10 +13,17 @@ EXAMPLES = """examples:
   minixai explain cat.jpg --model dinov2_small --method attention --head 5
 """
 
+VERIFY_EXAMPLES = """examples:
+  minixai verify theirs.npy cat.jpg --class tabby                 Grad-CAM at the last layer of efficientnet_lite0
+  minixai verify theirs.png cat.jpg --layer stage5 --class 281    8 bits are enough; before colours, please
+  minixai verify theirs.npy cat.jpg --method layercam
+  minixai verify theirs.npy cat.jpg --model dinov2_small --method rollout
+"""
+
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0 done, 1 some images could not be used, 2 nothing could be done,
-    130 or 141 stopped from outside."""
+    """Run one command; returns the exit code: 0 done, 1 some images could not be used or a map does not agree,
+    2 nothing could be done, 130 or 141 stopped from outside."""
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
@@ -40,14 +47,18 @@ def _parser():
                                   formatter_class=raw, description="Explain images; without any, the shipped ones.")
     explain.set_defaults(run=_explain)
     explain.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files or folders of them")
-    explain.add_argument("--model", help="a name from `minixai models` (default: efficientnet_lite0)")
-    explain.add_argument("--method", help="CNN: gradcam (default), hirescam, layercam, …; ViT: attention (default), "
-                                                  "rollout, chefer, …; an unknown name lists all")
-    explain.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")
-    explain.add_argument("--layer", help="a CNN's stage or dotted module name, or a ViT's block number (default: last)")
-    explain.add_argument("--head", type=int, help="one attention head (default: the mean of all)")
-    explain.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    _add_question(explain)
     explain.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
+    verify = commands.add_parser("verify", help="is a heatmap from elsewhere right, and if not, what went wrong",
+                                 formatter_class=raw, epilog=VERIFY_EXAMPLES,
+                                 description="Compare a heatmap with what every known library and mistake would give.\n"
+                                             "Exit code 0: it agrees; 1: it does not; 2: it could not be compared.")
+    verify.set_defaults(run=_verify)
+    verify.add_argument("map", type=Path, metavar="MAP",
+                        help="the heatmap: .npy, .npz, .pt or .png, of the image's or the layer's size")
+    verify.add_argument("image", type=Path, metavar="IMAGE", help="the photo that it explains")
+    _add_question(verify)
+    verify.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
     models = commands.add_parser("models", help="the networks that can be loaded", formatter_class=raw,
                                  description="Each network: where its weights are, its input, its layers.",
                                  epilog="example:\n  minixai models")
@@ -55,11 +66,27 @@ def _parser():
     return parser
 
 
+def _add_question(parser):
+    """What is asked of the network; the same options for both commands."""
+    parser.add_argument("--model", help="a name from `minixai models` (default: efficientnet_lite0)")
+    parser.add_argument("--method", help="CNN: gradcam (default), hirescam, layercam, …; ViT: attention (default), "
+                                         "rollout, chefer, …; an unknown name lists all")
+    parser.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")
+    parser.add_argument("--layer", help="a CNN's stage or dotted module name, or a ViT's block number (default: last)")
+    parser.add_argument("--head", type=int, help="one attention head (default: the mean of all)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
 def _explain(options):
     from minixai import session
     if not options.images:
         return session.explain_examples(options)
     return session.explain_files(options)
+
+
+def _verify(options):
+    from minixai import session
+    return session.verify_file(options)
 
 
 def _models(options):

@@ -1,4 +1,4 @@
-"""What `minixai explain` does: read images, run one method, print the stages, save the pictures."""
+"""What `minixai explain` and `minixai verify` do: read files, run, print what was found, save the pictures."""
 import os
 import sys
 from pathlib import Path
@@ -12,7 +12,9 @@ from minixai.figures import on_photo, side_by_side
 from minixai.gradcam import Cam
 from minixai.images import ImageError, open_photo
 from minixai.labels import find_class
+from minixai.maps import read_map
 from minixai.trace import NO_CLASS
+from minixai.verify import verify
 from minixai.weights import load, weights_path
 
 PHOTOS = Path(__file__).parent / "photos"
@@ -53,6 +55,13 @@ def explain_files(options):
     return 1 if failures else 0
 
 
+def verify_file(options):
+    """One heatmap from elsewhere and the photo that it explains: the verdict, and a picture of it."""
+    saved = read_map(options.map)
+    session = Session(options, *_model_and_method(options))
+    return session.verify(saved, options.map, options.image)
+
+
 class Session:
     """A loaded model, a method and a folder for the pictures; nothing of an image stays after it is done."""
 
@@ -81,6 +90,15 @@ class Session:
             saved.append(_save(self.out / f"{stem}_heads.png", _every_head(result).savefig))
         if verbose:
             print("\n".join(f"  saved {path}" for path in saved), end="\n\n")
+
+    def verify(self, saved, path, photo):
+        """A SavedMap read from `path`, and the path of its photo. Returns 0 if the map agrees, 1 if not."""
+        image = self.model.preprocess(open_photo(photo)).to(self.device)
+        verdict = verify(saved, self.model, image, self.method, self.target, self.layer, self.head)
+        print(verdict)
+        picture = verdict.figure(self.model.preprocess.undo(image)[0])
+        print(f"saved {_save(self.out / f'{path.stem}_verdict.png', picture.savefig)}")
+        return 0 if verdict.agrees else 1
 
     def _print_stages(self, path, photo, result):
         H, W = self.model.preprocess.size

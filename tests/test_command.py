@@ -101,7 +101,7 @@ def test_nothing_of_an_image_stays_after_it_is_done(tmp_path, out, monkeypatch):
     ([CAT, "--model", "resnet50"], "no trained weights"),
     ([CAT, "--method", "magic"], "there are gradcam, hirescam"),
     ([CAT, "--method", "rollout", "--model", "efficientnet_lite0"], "use gradcam"),
-    ([CAT, "--method", "gradcam", "--model", "small_vit"], "use attention or rollout"),
+    ([CAT, "--method", "cam", "--model", "small_vit"], "CAM needs what follows the layer"),
     ([CAT, "--head", "0"], "no heads"),
     ([CAT, "--model", "small_vit", "--head", "99"], "heads 0 to"),
     ([CAT, "--model", "small_vit", "--layer", "99"], "layers 0 to"),

@@ -1,0 +1,153 @@
+"""Is this heatmap right? Under whose conventions? And if not: at which stage did it go wrong, and how?
+
+    theirs ─► all profiles ──────────────► one gives the same map? it agrees, as that library computes it
+                └ with one mistake ──────► only a mistaken stage gives it? that is the cause
+                     └ with two mistakes ► still none? not explained; the nearest is named as no more than that
+
+A cause is named only if it reproduces the map. Several may: some mistakes are the same on this network, or after M2,
+and then all of them are named.
+"""
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from minixai.compare import CLOSE, EXACT, Comparison
+from minixai.explain import METHODS, for_one_head
+from minixai.gradcam import Cam
+from minixai.maps import read_map
+from minixai.recipe import reads
+from minixai.rounding import within_rounding
+from minixai.search import ONCE_ONLY, RECORDED_AGAIN, Traces, branches_of, ways_with
+from minixai.trace import ALSO, NO_CLASS, Keeps, VitTrace, record_cnn, record_vit
+from minixai.verdict import Finding, Verdict
+
+MISTAKES_AT_ONCE = 2
+AS_RETURNED = Keeps()
+
+
+def verify(theirs, model, image, method="gradcam", target=None, layer=None, head=None):
+    """Compare a heatmap from elsewhere with everything that is known to be computed in its place: a Verdict.
+
+    theirs: a path (.npy, .npz, .pt, .png), array or tensor; (H,W) of the image or (h,w) of the layer, or a batch of
+    them; floats, raw or in [0,1], or 8 or 16 bits. model, image, method, target, layer, head: as for `explain`, what
+    the map is said to show. ValueError if the map cannot be read, or has a size that no way of computing it gives.
+    """
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    if head is not None and isinstance(METHODS[method], Cam):
+        raise ValueError(f"{method} has no heads to choose from; leave head out")
+    theirs = read_map(theirs)
+    if not isinstance(image, torch.Tensor) or image.dim() != 4 or len(theirs.values) != len(image):
+        raise ValueError(f"{len(theirs.values)} map(s) for an image of shape {tuple(getattr(image, 'shape', ()))}; one "
+                         "map for each image of (B,3,H,W)")
+    recipe = METHODS[method] if head is None else for_one_head(METHODS[method])
+    given = {"target": target, "layer": layer} | ({} if head is None else {"head": head})
+    right = _record(given, model, image, recipe)
+    given["target"] = None if (right.target == NO_CLASS).any() else right.target       # also for a changed image
+    record = partial(_record, given)
+    traces = Traces(model, image, partial(record, model, image))
+    comparison = _searched(theirs, method, traces, head)
+    if not comparison.fitting:
+        raise ValueError(_sizes(theirs.values, right))
+    equals = comparison.equals()
+    moved = within_rounding(comparison, model, image, record) if comparison.best() > CLOSE else []
+    ours = comparison.ours if comparison.ours is not None else recipe.steps(right)[-1].value.float().cpu()
+    return _verdict(comparison, moved or equals, ours, _question(method, right, model), _left_out(method))
+
+
+def _searched(theirs, method, traces, head):
+    """The Comparison with all ways, fewest mistakes first, up to where more of them cannot explain it better."""
+    comparison = Comparison(theirs)
+    flat = bool((theirs.values == theirs.values.flatten()[0]).all())
+    for count in range(MISTAKES_AT_ONCE + 1):
+        comparison.add(branches_of(ways_with(count, method, traces, head), traces))
+        found = comparison.best()
+        # What comes close may still be what one mistake more gives exactly. A flat map can be made in many ways.
+        if found <= EXACT or found <= CLOSE and comparison.best(count) > found:
+            break
+        if count and (not comparison.fitting or flat or found <= CLOSE and comparison.best(count) <= 10 * EXACT):
+            break
+    return comparison
+
+
+def _record(given, model, image, recipe, keeps=AS_RETURNED, **changes):
+    """The trace that a recipe reads, and what mistakes may read besides."""
+    asked = {"image": image, **given, **changes}
+    if isinstance(recipe, Cam):
+        return record_cnn(model, **{"score": recipe.C1, "keeps": keeps, **asked})
+    gradients = reads(recipe, "attention_gradients")
+    besides = () if changes else ("scores", "score_gradients") if gradients else ("scores",)
+    also = [name for name in ALSO if name in besides or reads(recipe, name)]
+    return record_vit(model, gradients=gradients, also=also, **{"score": recipe.A1, **asked})
+
+
+def _sizes(theirs, trace):
+    """What is wrong with the map's size."""
+    size, given = tuple(trace.size), tuple(theirs.shape[-2:])
+    coarse = tuple(trace.grid) if isinstance(trace, VitTrace) else tuple(trace.activations.shape[-2:])
+    return (f"the map is {given[0]}x{given[1]}; the image is {size[0]}x{size[1]} and the layer's maps {coarse[0]}x"
+            f"{coarse[1]}. Save it at one of these sizes, before it is resized for display")
+
+
+def _left_out(method):
+    """What the search did not try, for the verdict to say."""
+    if not reads(METHODS[method], "network"):
+        return ""
+    if method in ONCE_ONLY:
+        return f"not tried, as {method} asks the network many times: other classes, layers, scores or images"
+    return (f"of other classes only the {RECORDED_AGAIN} likeliest were tried, and no other layers, scores or images: "
+            f"{method} asks the network again for each")
+
+
+def _verdict(comparison, entries, ours, question, left_out):
+    """What the comparison amounts to."""
+    theirs, apart, where = comparison.theirs, float("inf"), None
+    findings = _findings(entries)
+    explained = bool(entries) and (entries[0].difference <= CLOSE or hasattr(entries[0], "rounding"))
+    agrees = explained and not findings[0].mistakes
+    if theirs.shape == ours.shape:
+        off = (theirs - ours).abs()
+        apart = float(off.max() / ours.abs().max().clamp(min=1e-30)) if off.any() else 0.0
+        where = tuple(int(index) for index in np.unravel_index(int(off.argmax()), ours.shape))
+    profile = findings[0].profiles[0] if agrees else None
+    return Verdict(agrees, explained, profile, apart, where, findings, comparison.tried, question, left_out, theirs,
+                   ours)
+
+
+def _findings(entries):
+    """One Finding for each set of mistakes, with all the profiles under which it gives the map."""
+    groups = {}
+    for entry in entries:
+        key = tuple((mistake.stage, mistake.name, which) for mistake, which in entry.way.mistakes)
+        groups.setdefault(key, []).append(entry)
+    return [_finding(group) for group in groups.values()]
+
+
+def _finding(group):
+    profiles = sorted((profile for entry in group for profile in entry.way.profiles),
+                      key=lambda profile: profile.library != "the paper")
+    departs = dict.fromkeys(f"{profile.library}: {profile.departs}" for profile in profiles if profile.departs)
+    if any(not profile.departs for profile in profiles):
+        departs = {}        # one that follows the paper gives the same map
+    return Finding(group[0].way.mistakes, tuple(dict.fromkeys(profile.name for profile in profiles)),
+                   group[0].difference, tuple(departs), getattr(group[0], "rounding", 0.0))
+
+
+def _question(method, trace, model):
+    """What the map is said to be."""
+    if isinstance(trace, VitTrace):
+        where = f"{method} at block {trace.layer}" + ("" if trace.head is None else f", head {trace.head}")
+    else:
+        where = f"{method} at {trace.layer}"
+    if (trace.target == NO_CLASS).any() or not _knows_class(METHODS[method]):
+        return where
+    labels = getattr(model, "labels", None) or ()
+    names = [f"{target} ({labels[target]})" if target < len(labels) else str(target)
+             for target in trace.target[:3].tolist()]
+    return f"{where}, class {', '.join(names)}" + (", …" if len(trace.target) > 3 else "")
+
+
+def _knows_class(recipe):
+    return any(reads(recipe, name) for name in ("gradients", "attention_gradients", "network"))
