@@ -1,7 +1,7 @@
 """Names to networks: `build` gives the architecture with random weights, `load` with trained ones.
 
-Weights are state dicts in half precision, in this package or, for large ones, in your cache folder. A file is hashed
-before it is read, and read without running any code of its own (weights_only).
+Weights are state dicts in half precision, in this package or, for large ones, in your cache folder. Such a file is
+hashed before it is read. A file of your own is not: it may hold any weights that fit. No file's own code is ever run.
 """
 import hashlib
 import io
@@ -16,8 +16,10 @@ import torch
 from minixai import zoo
 from minixai.cnn import small_cnn
 from minixai.images import Preprocess
+from minixai.state import in_short, load_into, misfits, read_state_dict, state_dict_in
 from minixai.vit import SIZES, ViT
 
+CONVERTER = "python -m weights_scripts.convert {} --download"
 PACKAGED = Path(__file__).parent / "weights"
 SCENES = Preprocess(size=(96, 96), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 IMAGENET = Preprocess(size=(224, 224))
@@ -71,9 +73,20 @@ NETWORKS = {
     "resnet34": Entry(zoo.resnet34, IMAGENET, _imagenet_classes, "ResNet-34, 21.8 M weights"),
     "resnet50": Entry(zoo.resnet50, IMAGENET, _imagenet_classes, "ResNet-50, 25.6 M weights"),
     "vgg16": Entry(zoo.vgg16, IMAGENET, _imagenet_classes, "VGG16, 138 M weights"),
+    # One architecture may have several names: published weights differ in how they want their images.
     "deit_tiny": Entry(_vit("deit_tiny"), IMAGENET, _imagenet_classes, "DeiT-Tiny/16, 5.7 M weights"),
-    "vit_small": Entry(_vit("vit_small"), IMAGENET, _imagenet_classes, "ViT-S/16, 22 M weights"),
-    "vit_base": Entry(_vit("vit_base"), IMAGENET, _imagenet_classes, "ViT-B/16, 86 M weights"),
+    "deit_small": Entry(_vit("vit_small"), IMAGENET, _imagenet_classes, "DeiT-Small/16, 22 M weights"),
+    "deit_base": Entry(_vit("vit_base"), IMAGENET, _imagenet_classes, "DeiT-Base/16, 86 M weights"),
+    "vit_tiny": Entry(_vit("deit_tiny"), TF_IMAGENET, _imagenet_classes, "timm's ViT-Ti/16, 5.7 M weights"),
+    "vit_small": Entry(_vit("vit_small"), TF_IMAGENET, _imagenet_classes, "timm's ViT-S/16, 22 M weights"),
+    "vit_base": Entry(_vit("vit_base"), TF_IMAGENET, _imagenet_classes, "timm's ViT-B/16, 86 M weights"),
+    "vit_b_16": Entry(_vit("vit_base"), IMAGENET, _imagenet_classes, "torchvision's ViT-B/16, 86 M weights"),
+    "dino_small": Entry(_vit("dino_small"), IMAGENET, tuple, "DINO ViT-S/16, 22 M weights, trained without labels"),
+    "dino_small8": Entry(_vit("dino_small8"), IMAGENET, tuple, "DINO ViT-S/8, 22 M weights, trained without labels"),
+    "dino_base": Entry(_vit("dino_base"), IMAGENET, tuple, "DINO ViT-B/16, 86 M weights, trained without labels"),
+    "dinov2_base": Entry(_vit("dinov2_base"), FINE, tuple, "DINOv2 ViT-B/14, 87 M weights, trained without labels"),
+    "dinov2_small_reg": Entry(_vit("dinov2_small_reg"), FINE, tuple, "DINOv2 ViT-S/14 with four registers"),
+    "dinov2_base_reg": Entry(_vit("dinov2_base_reg"), FINE, tuple, "DINOv2 ViT-B/14 with four registers"),
 }
 
 
@@ -86,20 +99,28 @@ def build(name):
     return model.eval()
 
 
-def load(name):
-    """The named network with its trained weights, in eval mode. Raises ValueError for a name without weights or a file
-    whose hash is not the recorded one, FileNotFoundError, with the command that gets it, for a file not fetched yet."""
+def load(name, file=None):
+    """The named network with trained weights, in eval mode: minixai's own, or those in a file of yours.
+
+    file: a state dict under minixai's names in half or full precision, such as `python -m weights_scripts.convert`
+    makes of other libraries' files. Raises ValueError for a name without weights, a hash that is not the recorded one,
+    a file that is damaged or does not fit; FileNotFoundError, with the command that gets it, for one not fetched yet.
+    """
     entry = _entry(name)
-    if entry.sha256 is None:
-        raise ValueError(f"minixai has no trained weights for {name!r}, only the architecture: minixai.build({name!r})")
+    if file is None and entry.sha256 is None:
+        raise ValueError(
+            f"minixai has no trained weights for {name!r}, only the architecture: minixai.build({name!r}); published "
+            f"ones: in a checkout of minixai, {CONVERTER.format(name)}, then minixai.load({name!r}, file=…)")
+    state = _read(weights_path(name), entry) if file is None else _of_user(name, file, entry)
     model = build(name)
-    load_into(model, _read(weights_path(name), entry))
+    load_into(model, state)
     return model
 
 
 def describe():
     """A table for a person: each name, what it is, its input, its layers, and how to get what is missing."""
-    return "\n".join(_describe(name, entry) for name, entry in NETWORKS.items())
+    table = "\n".join(_describe(name, entry) for name, entry in NETWORKS.items())
+    return f"{table}\n\n* published weights, in a checkout of minixai: {CONVERTER.format('NAME')}"
 
 
 def _describe(name, entry):
@@ -118,7 +139,7 @@ def _layers(entry):
 
 def _how_to_get(name, entry):
     if entry.sha256 is None:
-        return "architecture only, random weights: minixai.build"
+        return "architecture only, random weights: minixai.build; published ones: see * below"
     if weights_path(name).exists():
         return "ready to load"
     if entry.script:
@@ -138,23 +159,6 @@ def cache_folder():
     return Path(own) if own else Path(shared) / "minixai"
 
 
-def load_into(model, state):
-    """Copy a state dict into a model of ours. ValueError lists, tensor by tensor, all that does not fit."""
-    if lines := misfits(state, model):
-        raise ValueError("these weights do not fit this network:\n  " + "\n  ".join(lines))
-    model.load_state_dict(state)
-
-
-def misfits(state, model):
-    """What of a state dict does not fit a model, one line a tensor; an empty list if load_state_dict will succeed."""
-    theirs, ours = ({name: tuple(value.shape) for name, value in source.items()}
-                    for source in (state, model.state_dict()))
-    lines = [f"missing      {name} {shape}" for name, shape in ours.items() if name not in theirs]
-    lines += [f"not ours     {name} {shape}" for name, shape in theirs.items() if name not in ours]
-    return lines + [f"other shape  {name}: theirs {shape}, ours {ours[name]}"
-                    for name, shape in theirs.items() if name in ours and shape != ours[name]]
-
-
 def _entry(name):
     if name not in NETWORKS:
         raise ValueError(f"no network named {name!r}; there are {', '.join(NETWORKS)}")
@@ -171,5 +175,14 @@ def _read(path, entry):
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
         raise ValueError(f"{path} is not the file it should be: sha256 {found[:12]}…, expected {entry.sha256[:12]}…")
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    return state_dict_in(io.BytesIO(data), path)
+
+
+def _of_user(name, path, entry):
+    state = read_state_dict(path)
+    with torch.device("meta"):                      # names and shapes are all that is asked for
+        lines = misfits(state, entry.network())
+    if lines:
+        raise ValueError(f"{path} does not fit {name}: {in_short(lines)}; another library's file goes through "
+                         f"python -m weights_scripts.convert {name} --file FILE first")
+    return state

