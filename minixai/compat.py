@@ -1,0 +1,127 @@
+"""The names that an article on Grad-CAM and attention maps imports from pytorch-grad-cam, so that its code runs here.
+
+    from minixai.compat import GradCAM, show_cam_on_image
+    cam = GradCAM(model=model, target_layers=[target_layer])
+    grayscale_cam = cam(input_tensor=image_tensor, targets=None)
+    visualization = show_cam_on_image(rgb_image, grayscale_cam[0,:], use_rgb=True)
+
+The arrays are pytorch-grad-cam 1.5.7's, in its conventions, of which some are not what its documentation says:
+
+- `show_cam_on_image` promises image_weight * img + (1 - image_weight) * mask, and then divides by the largest value of
+  that, so the picture is brighter by a factor that differs from picture to picture.
+- On a CPU the activations of a layer whose output is overwritten afterwards (a batch norm before a ReLU in place) are
+  those after the overwriting, with the gradients from before it. Of a layer that runs several times the first counts.
+
+What it does beside computing is not repeated here: it leaves the model in eval mode and its weights with a `.grad`,
+gives zeros for images without a target, and swallows every IndexError inside `with`. Here the model is left as it was,
+and what does not fit is an error.
+
+For anything new, `minixai.explain` is the way in: it does none of these, and keeps every step.
+"""
+import numpy as np
+import torch
+
+from minixai.gradcam import Cam
+from minixai.profiles.pytorch_grad_cam import ON_A_CPU, ON_A_GPU, min_max_first, min_max_with_epsilon
+from minixai.trace import record_cnn, record_vit
+
+COLORMAP_JET = 2        # the number of cv2.COLORMAP_JET
+
+
+class ClassifierOutputTarget:
+    """The logit of one class, as what is to be explained."""
+
+    def __init__(self, category):
+        self.category = category
+
+
+class GradCAM:
+    """Grad-CAM at one or several layers of a network; it may be used in a `with` statement, but need not be.
+
+    model: any network that returns logits (B,C). target_layers: its modules. A ViT's tokens are folded into maps.
+    """
+
+    def __init__(self, model, target_layers, reshape_transform=None):
+        if reshape_transform is not None:
+            raise ValueError("leave reshape_transform out: the tokens of a ViT are folded into their grid as they are "
+                             "recorded, and other networks' layers have to return maps (B,K,h,w)")
+        if not isinstance(target_layers, list | tuple) or not target_layers:
+            raise ValueError(f"target_layers is a list of modules of the model, got {target_layers!r}")
+        self.model, self.target_layers = model, list(target_layers)
+
+    def __call__(self, input_tensor, targets=None, aug_smooth=False, eigen_smooth=False):
+        """Images (B,3,H,W) -> heatmaps (B,H,W), float32 numpy in [0,1].
+
+        targets: None for each image's top class, or a list of one ClassifierOutputTarget for each image, this module's
+        or pytorch-grad-cam's. The maps of several layers are averaged. ValueError or TypeError for what does not fit.
+        """
+        if aug_smooth or eigen_smooth:
+            raise ValueError("aug_smooth and eigen_smooth are not done here; minixai.explain has methods of that kind")
+        classes = None if targets is None else _classes(targets, len(input_tensor))
+        maps = [self._map(input_tensor, layer, classes) for layer in self.target_layers]
+        return min_max_with_epsilon(torch.stack(maps).mean(dim=0)).cpu().numpy()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        return False
+
+    def _map(self, image, layer, classes):
+        """One layer's map (B,H,W), its own minimum and maximum brought to 0 and 1 at the layer's size."""
+        weight = next(self.model.parameters(), image)
+        trace = record_cnn(self.model, image, classes, layer, keeps=ON_A_CPU if weight.is_cpu else ON_A_GPU)
+        return next(step.value for step in Cam(M1=min_max_first).steps(trace) if step.id == "M1")
+
+
+def show_cam_on_image(img, mask, use_rgb=False, colormap=COLORMAP_JET, image_weight=0.5):
+    """A heatmap laid over a picture: img (H,W,3) floats in [0,1], mask (H,W) in [0,1] -> uint8 (H,W,3).
+
+    use_rgb: set it if img is in the order red, green, blue; else the colours come as blue, green, red.
+    image_weight: how much the picture counts before all is divided by the largest value.
+    """
+    img, mask = np.asarray(img), np.asarray(mask)
+    if colormap != COLORMAP_JET:
+        raise ValueError(f"only OpenCV's JET ({COLORMAP_JET}) is drawn here, got {colormap}; minixai.overlay draws in "
+                         "any of matplotlib's colours")
+    if img.dtype == np.uint8 or not (img.min() >= 0 and img.max() <= 1):
+        raise ValueError(f"img has to be floats in [0,1], got {img.dtype} from {img.min()} to {img.max()}")
+    if img.shape != (*mask.shape, 3) or not (mask.min() >= 0 and mask.max() <= 1):
+        raise ValueError(f"mask {mask.shape} has to be as large as img {img.shape}, with values in [0,1]")
+    if not 0 <= image_weight <= 1:
+        raise ValueError(f"image_weight has to lie in [0,1], got {image_weight}")
+    colors = jet_of_opencv()[np.uint8(255 * mask)]
+    heat = np.float32(colors if use_rgb else colors[..., ::-1]) / 255
+    blend = (1 - image_weight) * heat + image_weight * img
+    return np.uint8(255 * (blend / np.max(blend)))
+
+
+def jet_of_opencv():
+    """OpenCV's colour table JET, uint8 (256,3), red green blue: three ramps of slope 4, cut off at 0 and 255.
+
+    matplotlib's table of the same name differs from it by up to 33.
+    """
+    i = np.arange(256)
+    red, green, blue = (4 * i - 382, 1148 - 4 * i), (4 * i - 128, 892 - 4 * i), (4 * i + 128, 638 - 4 * i)
+    table = np.stack([np.minimum(*ramps).clip(0, 255) for ramps in (red, green, blue)], axis=-1).astype(np.uint8)
+    table[159, 2] = 1       # 2 by the ramp; OpenCV rounds this one entry down
+    return table
+
+
+def get_last_attention_from_model(vit_model, image_tensor):
+    """The attention of a ViT's last layer, (B,M,T,T): row 0 is what CLS took from each of the T tokens, itself first.
+
+    Any ViT whose attention can be recorded will do: ours, timm's, torchvision's, transformers'.
+    """
+    return record_vit(vit_model, image_tensor).attention[:, -1]
+
+
+def _classes(targets, B):
+    targets = list(targets)
+    if len(targets) != B:
+        raise ValueError(f"{B} image(s) need {B} targets, got {len(targets)}")
+    for target in targets:
+        if type(target).__name__ != "ClassifierOutputTarget":
+            raise TypeError(f"a target is a ClassifierOutputTarget, the logit of a class; for a {type(target).__name__}"
+                            " give minixai.explain a recipe with its own score: Cam(C1=score)")
+    return [int(target.category) for target in targets]
