@@ -39,7 +39,8 @@ def heads_weighted_by_gradient(attention, attention_gradients, prefix_tokens):
     """A2 Grad-CAM over heads: attention (L,M,T,T), attention_gradients (L,M,T,T), prefix_tokens -> fused (L,T,T)
 
     generate_cam_attn: a head's weight is the mean gradient of what CLS takes from the patches; the weighted mean of the
-    heads, then its positive part. Heads are the channels of Grad-CAM, the CLS row its feature map.
+    heads, then its positive part. Heads are the channels of Grad-CAM, the CLS row its feature map. Where no patch is
+    left the repository divides 0 by 0; here the map is zeros.
     """
     weights = attention_gradients[..., :1, prefix_tokens:].mean(dim=-1, keepdim=True)
     return (weights * attention).mean(dim=-3).clamp(min=0)

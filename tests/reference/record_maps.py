@@ -1,13 +1,14 @@
 """What pytorch-grad-cam's GradCAM gives, on the libraries' networks and on ours, and vit-explain's attention rollout.
 
 pytorch-grad-cam 1.5.7 is run as installed. vit-explain is no package; its rollout (vit_rollout.py of its repository,
-mean of the heads, nothing discarded) is short and written down again here.
+mean of the heads, nothing discarded) is short and written down again here. Every other method and library is a case
+(cases.py), on networks that need no library.
 """
 import cv2
 import numpy as np
 import timm
 import torch
-from pytorch_grad_cam import FEM, GradCAM, GradCAMElementWise, HiResCAM, LayerCAM, XGradCAM
+from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from timm.models.vision_transformer import VisionTransformer
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -53,24 +54,6 @@ def record_gradcam(model, stages, image, targets):
         with GradCAM(model.double(), [module]) as gradcam:
             heatmap = gradcam(image.double(), [ClassifierOutputTarget(target) for target in targets])
         record[f"heatmap {name}"] = pick(torch.from_numpy(heatmap), KEPT)
-    return record
-
-
-# Those of the library's methods that follow their papers. The others are not recorded here: its Grad-CAM++ has an
-# epsilon that outweighs small gradients, its Eigen-CAM and KPCA-CAM leave the sign to chance, and its Score-CAM and
-# Ablation-CAM score and ablate in ways of their own.
-FAMILY = {"hirescam": HiResCAM, "layercam": LayerCAM, "elementwise": GradCAMElementWise, "xgradcam": XGradCAM,
-          "fem": FEM}
-
-
-def record_family(model, stages, image, targets):
-    """As record_gradcam, for each method of FAMILY."""
-    record = record_gradcam(model, {}, image, targets)
-    for name, module in stages.items():
-        for method, cam in FAMILY.items():
-            with cam(model.double(), [module]) as recorder:
-                heatmap = recorder(image.double(), [ClassifierOutputTarget(target) for target in targets])
-            record[f"heatmap {method} {name}"] = pick(torch.from_numpy(heatmap), KEPT // 4)
     return record
 
 
@@ -131,6 +114,4 @@ def records():
     gradcam = {name: record_gradcam(model, stages, image, targets) for name, model, stages, image, targets in cnns()}
     rollout = {name: record_rollout(model, attention_of, image) for name, model, attention_of, image in vits()}
     together = {**gradcam, "real_efficientnet_lite0": real_photo(), **rollout}
-    family = {f"cams_{name}": record_family(model, stages, image, targets)
-              for name, model, stages, image, targets in cnns() if name in ("torchvision_resnet18", "our_small_cnn")}
-    return {**{f"maps_{name}": record for name, record in together.items()}, **family}
+    return {f"maps_{name}": record for name, record in together.items()}
