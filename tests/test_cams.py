@@ -259,7 +259,7 @@ def test_chunks_of_channels_change_nothing_but_memory(asked, monkeypatch):
     sizes, after = [], trace.network.after
     monkeypatch.setattr(trace.network, "after", lambda maps, index: sizes.append(len(maps)) or after(maps, index))
     whole = cams.score_lost(trace.activations, trace.network)
-    monkeypatch.setattr(cams.asked, "_chunks", lambda channels, numbers: torch.arange(channels).split(7))
+    monkeypatch.setattr(cams.asked, "in_chunks", lambda channels, numbers: torch.arange(channels).split(7))
     torch.testing.assert_close(cams.score_lost(trace.activations, trace.network), whole)
     assert 64 in sizes and max(sizes[sizes.index(7):]) == 7
 
@@ -280,7 +280,7 @@ def test_scorecam_shows_several_masked_images_at_once_but_never_too_many(asked, 
     monkeypatch.setattr(trace.network, "of", lambda images: sizes.append(len(images)) or of(images))
     cams.confidence_gained(trace.activations, trace.network)
     assert sizes == [1, 64, 1, 64]                          # an image of zeros, then all 64 channels, for each image
-    photos = cams.asked._chunks(512, 20 * 3 * 224 * 224)
+    photos = cams.asked.in_chunks(512, 20 * 3 * 224 * 224)
     assert sum(map(len, photos)) == 512 and {len(chunk) for chunk in photos[:-1]} == {5}
 
 
@@ -291,6 +291,7 @@ def test_long_work_shows_how_far_it_is_and_short_work_is_silent(method, what, as
     minixai.explain(model, image, method)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(progress, "PATIENCE", -1)
+    monkeypatch.setattr(progress, "PAUSE", 0)
     minixai.explain(model, image, method)
     assert f"{what}, image 2: part 1" in capsys.readouterr().err
 

@@ -199,6 +199,7 @@ def test_before_a_gap_and_linear_head_noise_changes_nothing():
 
 def test_it_shows_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(progress, "PATIENCE", -1)
+    monkeypatch.setattr(progress, "PAUSE", 0)
     minixai.explain(network(), image(), "smoothgradcampp")
     assert "Smooth Grad-CAM++: part 8" in capsys.readouterr().err
 

@@ -21,7 +21,7 @@ def score_lost(activations, network):
     Only what follows the layer runs again. Divided by |y|, so that a loss counts for the class also where the score
     itself is negative.
     """
-    return _ask_again(activations, network, _ablation_of_one_image, "Ablation-CAM")
+    return ask_again(activations, network, _ablation_of_one_image, "Ablation-CAM")
 
 
 def _ablation_of_one_image(maps, network, index):
@@ -29,7 +29,7 @@ def _ablation_of_one_image(maps, network, index):
         return network.after(maps, index)[:, network.target[index]]
 
     whole = score(maps[None])
-    for channels in _chunks(len(maps), maps.numel()):
+    for channels in in_chunks(len(maps), maps.numel()):
         without = maps.repeat(len(channels), 1, 1, 1)
         without[range(len(channels)), channels] = 0
         yield (whole - score(without)) / whole.abs().clamp(min=torch.finfo(whole.dtype).tiny)
@@ -43,7 +43,7 @@ def confidence_gained(activations, network):
     image of zeros. Probabilities, as section 3.2 asks; the paper's algorithm 1 puts another softmax over the channels,
     which its definition 5 and its authors' code do without. A constant map masks nothing out and weighs nothing.
     """
-    return _ask_again(activations, network, _confidence_of_one_image, "Score-CAM")
+    return ask_again(activations, network, _confidence_of_one_image, "Score-CAM")
 
 
 def _confidence_of_one_image(maps, network, index):
@@ -52,13 +52,13 @@ def _confidence_of_one_image(maps, network, index):
 
     image = network.image[index]
     nothing = probability(torch.zeros_like(image)[None])
-    for channels in _chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
+    for channels in in_chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
         masks = heatmap.min_max(heatmap.upsample(maps[channels], image.shape[-2:]))
         gained = probability(image * masks[:, None].to(image)) - nothing
         yield gained * masks.flatten(1).any(dim=-1)
 
 
-def _ask_again(activations, network, of_one_image, what):
+def ask_again(activations, network, of_one_image, what):
     """Weights (…,K,1,1), image by image and channels in chunks, so that memory stays bounded."""
     images = activations.reshape(-1, *activations.shape[-3:])
     weights = [torch.cat(list(watched(of_one_image(maps, network, index), f"{what}, image {index + 1}")))
@@ -66,6 +66,6 @@ def _ask_again(activations, network, of_one_image, what):
     return torch.stack(weights).reshape(*activations.shape[:-2], 1, 1)
 
 
-def _chunks(channels, numbers_each, most=2**24):
+def in_chunks(channels, numbers_each, most=2**24):
     """Channel indices in chunks of about `most` numbers, 64 MB in float32."""
     return torch.arange(channels).split(max(1, most // numbers_each))

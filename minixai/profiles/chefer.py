@@ -72,7 +72,7 @@ PROFILES = (
     Profile(FIRST, "rollout", {**LATER, **AS_RETURNED}, "start_layer 1, as returned", departs=SKIPS_ONE),
     Profile(FIRST, "rollout", {**LATER, **VISUALISED}, "start_layer 1", departs=SKIPS_ONE),
     Profile(FIRST, "gradattention", {**GRADCAM, **AT_LAYER_SIZE}, "generate_cam_attn", departs=OF_HEADS),
-    Profile(FIRST, "gradattention", {**GRADCAM, **VISUALISED}, "generate_cam_attn, visualised", departs=OF_HEADS),
+    Profile(FIRST, "gradattention", GRADCAM, "generate_cam_attn, visualised", departs=OF_HEADS),     # one image a time
     Profile(SECOND, "chefer"),
     Profile(SECOND, "chefer", AS_RETURNED, "as returned"),
     Profile(SECOND, "chefer", {"A4": one_layer}, "CLIP notebook", departs=LAST_ALONE),

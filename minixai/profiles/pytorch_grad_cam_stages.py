@@ -7,7 +7,7 @@ import torch
 
 from minixai import heatmap
 from minixai.cams import kernel_component
-from minixai.cams.asked import _ask_again, _chunks
+from minixai.cams.asked import ask_again, in_chunks
 from minixai.score import class_score
 from minixai.trace import Keeps
 
@@ -111,12 +111,12 @@ def softmax_of_scores(activations, network):
     Score-CAM as the library has it: masks with align_corners=True, the class's logit of each masked image, and a
     softmax of these over the channels, which leaves most of the weight to a few of them.
     """
-    return _ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
 
 
 def _masked_scores(maps, network, index):
     image = network.image[index]
-    for channels in _chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
+    for channels in in_chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
         masks = torch.nn.functional.interpolate(maps[channels, None].to(image), image.shape[-2:], mode="bilinear",
                                                 align_corners=True)
         low, high = masks.amin(dim=(-2, -1), keepdim=True), masks.amax(dim=(-2, -1), keepdim=True)
@@ -131,7 +131,7 @@ def score_lost(activations, network):
     turns the map over. What is ablated is what the layer's memory holds after the pass, on a GPU too.
     """
     ablated = network.again(keeps=Keeps(activations="after")).activations
-    return _ask_again(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
+    return ask_again(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
 
 
 def _ablated_in_batches(maps, network, index, batch=32):

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from minixai import heatmap
-from minixai.cams.asked import _ask_again, _chunks
+from minixai.cams.asked import ask_again, in_chunks
 from minixai.gradcam import weighted_sum
 from minixai.profiles.profile import Profile
 from minixai.profiles.stages import keep_the_sign, keep_the_values, stay_coarse
@@ -76,12 +76,12 @@ def softmax_of_scores(activations, network):
     Score-CAM as the library has it: min-max at layer size, then upsampled masks, the class's logit of each masked
     image, and a softmax of these over the channels. The logit of the whole image, which it subtracts, cancels there.
     """
-    return _ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
 
 
 def _masked_scores(maps, network, index):
     image = network.image[index]
-    for channels in _chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
+    for channels in in_chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
         masks = min_max_then_upsample(maps[channels].to(image), image.shape[-2:])
         yield network.of(image * masks[:, None])[:, network.target[index]]
 
