@@ -9,6 +9,9 @@ from minixai.explain import METHODS, Explanation, explain
 from minixai.heatmap import overlay
 from minixai.images import ImageError, open_image
 from minixai.tensors import from_tensors
+from minixai.verdict import Verdict
+from minixai.verify import verify
 from minixai.weights import build, load
 
-__all__ = ["METHODS", "Explanation", "ImageError", "build", "explain", "from_tensors", "load", "open_image", "overlay"]
+__all__ = ["METHODS", "Explanation", "ImageError", "Verdict", "build", "explain", "from_tensors", "load", "open_image",
+           "overlay", "verify"]

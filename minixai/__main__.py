@@ -1,9 +1,11 @@
-"""The command line: minixai explain, minixai verify, minixai models."""
+"""The command line: minixai explain, verify, models, and the coursework's start, check, release, grade."""
 import argparse
 import os
 import sys
 import warnings
 from pathlib import Path
+
+from minixai.course import command
 
 EXAMPLES = """examples:
   minixai explain                                       the shipped examples, a CNN and a ViT
@@ -12,7 +14,6 @@ EXAMPLES = """examples:
   minixai explain photos/ --out heatmaps                every image of a folder
   minixai explain cat.jpg --model dinov2_small --method attention --head 5
 """
-
 VERIFY_EXAMPLES = """examples:
   minixai verify theirs.npy cat.jpg --class tabby                 Grad-CAM at the last layer of efficientnet_lite0
   minixai verify theirs.png cat.jpg --layer stage5 --class 281    8 bits are enough; before colours, please
@@ -31,7 +32,8 @@ def main(arguments=None):
     except BrokenPipeError:         # whoever reads us, `head` say, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # or Python complains again at its end
         return 141                  # what a shell reports of a program that a closed pipe ended; it did not finish
-    except (ValueError, TypeError, OSError) as error:       # ours say in one line what is wrong, and ImageError is one
+    # Ours say in one line what is wrong. ImageError is a ValueError; a student's unwritten stage is NotImplemented.
+    except (ValueError, TypeError, OSError, NotImplementedError) as error:
         print(f"minixai: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -59,6 +61,9 @@ def _parser():
     verify.add_argument("image", type=Path, metavar="IMAGE", help="the photo that it explains")
     _add_question(verify)
     verify.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
+    explain.add_argument("--mine", type=Path, action="append", metavar="FILE",
+                         help="run your own stages, from an exercise's file; may be given more than once")
+    command.add_to(commands)
     models = commands.add_parser("models", help="the networks that can be loaded", formatter_class=raw,
                                  description="Each network: where its weights are, its input, its layers.",
                                  epilog="example:\n  minixai models")
@@ -69,6 +74,8 @@ def _parser():
 def _add_question(parser):
     """What is asked of the network; the same options for both commands."""
     parser.add_argument("--model", help="a name from `minixai models` (default: efficientnet_lite0)")
+    parser.add_argument("--weights", type=Path, metavar="FILE",
+                        help="weights for --model, made by python -m weights_scripts.convert")
     parser.add_argument("--method", help="CNN: gradcam (default), hirescam, layercam, …; ViT: attention (default), "
                                          "rollout, chefer, …; an unknown name lists all")
     parser.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from minixai.attention import Attn
+from minixai.course.mine import with_mine
 from minixai.explain import METHODS, explain
 from minixai.figures import on_photo, side_by_side
 from minixai.gradcam import Cam
@@ -17,6 +18,7 @@ from minixai.trace import NO_CLASS
 from minixai.verify import verify
 from minixai.weights import load, weights_path
 
+VITS = ("vit", "deit", "dino")      # in the names of the networks whose default is their attention
 PHOTOS = Path(__file__).parent / "photos"
 EXAMPLES = (    # photo, model, method
     ("cat.png", "efficientnet_lite0", "gradcam"),
@@ -67,8 +69,12 @@ class Session:
 
     def __init__(self, options, model, method):
         self.device = _device(options.device)
-        self.model = load(model).to(self.device)
-        self.method, self.out, self.head = method, options.out, options.head
+        self.model = load(model, options.weights).to(self.device)
+        self.method, self.recipe, self.out, self.head = method, method, options.out, options.head
+        if getattr(options, "mine", None):
+            self.recipe, names = with_mine(METHODS[method], options.mine)
+            self.method = f"{method}_mine"
+            print(f"yours: {', '.join(names)}")
         self.layer = int(options.layer) if (options.layer or "").lstrip("-").isdigit() else options.layer
         self.target = None if options.target is None else find_class(options.target, self.model.labels)
         self.names = set()
@@ -77,7 +83,7 @@ class Session:
         """One image: print it, save its two pictures."""
         photo = open_photo(path)
         image = self.model.preprocess(photo).to(self.device)
-        result = explain(self.model, image, self.method, self.target, self.layer, self.head)
+        result = explain(self.model, image, self.recipe, self.target, self.layer, self.head)
         stem = self._unused_name(f"{path.stem}_{self.model.name}_{self.method}")
         if verbose:
             self._print_stages(path, photo, result)
@@ -150,8 +156,10 @@ def _model_and_method(options):
     if options.model is None and wants_vit and not weights_path("dinov2_small").exists():
         raise ValueError(f"{options.method} needs a ViT: --model small_vit for drawn scenes, or for photos "
                          "--model dinov2_small (in a checkout, python -m weights_scripts.dinov2_small fetches it)")
+    if options.weights and not options.model:
+        raise ValueError("--weights needs --model, the name of the network that they are for")
     model = options.model or ("dinov2_small" if wants_vit else "efficientnet_lite0")
-    return model, options.method or ("attention" if "vit" in model or "dino" in model else "gradcam")
+    return model, options.method or ("attention" if any(kind in model for kind in VITS) else "gradcam")
 
 
 def _image_paths(paths):

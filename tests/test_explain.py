@@ -176,7 +176,8 @@ def test_a_foreign_network_says_its_layer():
 
 @pytest.mark.parametrize("model, options, kind, message", [
     (cnn, {"method": "gradcan"}, ValueError, "no method 'gradcan'; there are gradcam, .*attention, rollout"),
-    (cnn, {"method": "rollout"}, TypeError, "attention methods read a ViT, .*; a CNN is not built like one, for a CNN use gradcam"),
+    (cnn, {"method": "rollout"}, TypeError, "attention methods read a ViT, .*; a CNN is not built like one, "
+     "for a CNN use gradcam"),
     (cnn, {"head": 0}, ValueError, "gradcam has no heads"),
     (cnn, {"target": C}, ValueError, "classes 0 to 3; got target 4"),
     (cnn, {"layer": "stage9"}, ValueError, "no layer named 'stage9'"),

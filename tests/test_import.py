@@ -2,6 +2,7 @@
 import ast
 import subprocess
 import sys
+from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -23,8 +24,9 @@ def module_of(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@lru_cache
 def nodes(path):
-    return ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))))
 
 
 def imported(path):
@@ -44,6 +46,7 @@ def ours(path):
     return {name[1] for name in names if name[0] == "minixai" and len(name) > 1} - {module_of(path)}
 
 
+@lru_cache
 def graph():
     arrows = {}
     for path in FILES:

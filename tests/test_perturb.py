@@ -273,6 +273,7 @@ def test_long_work_says_how_far_it_is(model, monkeypatch, capsys):
     perturb.occlusion_map(model, WHITE, 1, patch=6, stride=6)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("minixai.progress.PATIENCE", -1)
+    monkeypatch.setattr("minixai.progress.PAUSE", 0)
     monkeypatch.setattr(answers, "AT_ONCE", 1)
     perturb.occlusion_map(model, WHITE, 1, patch=6, stride=6)
     assert "occlusion map in 8 parts: part 8" in capsys.readouterr().err
