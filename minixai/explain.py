@@ -141,7 +141,8 @@ def for_one_head(recipe):
     """The recipe that reads one head where the given one fuses them all."""
     if reads(recipe, "value_norms"):
         return replace(recipe, A2=one_head_length)
-    return replace(recipe, A2=one_head_evidence if reads(recipe, "attention_gradients") else one_head)
+    looks_at_a_class = reads(recipe, "attention_gradients") or reads(recipe, "score_gradients")
+    return replace(recipe, A2=one_head_evidence if looks_at_a_class else one_head)
 
 
 def _own_name(recipe):

@@ -1,28 +1,17 @@
 """Chefer et al.: the baselines of their first repository, and the method of their second.
 
 https://github.com/hila-chefer/Transformer-Explainability, for the paper of CVPR 2021: rollout, and Grad-CAM over heads.
-What its own method hands back through the layers (LRP) is no method of minixai. Its visualiser enlarges a whole batch
-and normalises it together.
+What its own method hands back through the layers (LRP) is no method of minixai. Its visualiser normalises a whole batch
+together; the batch that it comes with is one image.
 https://github.com/hila-chefer/Transformer-MM-Explainability, for the paper of ICCV 2021: minixai's `chefer`, and a CLIP
 notebook that reads the last layer alone.
 """
-import torch
-
 from minixai import heatmap
 from minixai.attention import multiply_layers, one_layer
 from minixai.profiles.profile import Profile
 from minixai.profiles.stages import keep_the_values, stay_coarse
 
 FIRST, SECOND = "Transformer-Explainability", "Transformer-MM-Explainability"
-
-
-def whole_skip_rows_to_one(fused):
-    """A3 whole skip, rows to one: fused (L,T,T) -> mixing (L,T,T)
-
-    A + I, each row over its sum: as half the skip and half the attention, whatever the rows of A sum to.
-    """
-    mixing = fused + torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
-    return mixing / mixing.sum(dim=-1, keepdim=True)
 
 
 def product_from_the_second_layer(mixing, layer):
@@ -57,24 +46,28 @@ def min_max_of_the_batch(full):
 
 AS_RETURNED = {"M1": stay_coarse, "M2": keep_the_values}
 AT_LAYER_SIZE = {"M1": stay_coarse, "M2": heatmap.min_max}
-VISUALISED = {"M1": heatmap.upsample, "M2": min_max_of_the_batch}       # 14x14, each cell 16x16 pixels
-ROLLOUT = {"A3": whole_skip_rows_to_one}
-LATER = {**ROLLOUT, "A4": product_from_the_second_layer}
+SEVERAL_TOGETHER = {"M2": min_max_of_the_batch}
+FROM_THE_SECOND = {"A4": product_from_the_second_layer}
 GRADCAM = {"A2": heads_weighted_by_gradient}
-TOGETHER = "A batch is brought to [0,1] together."
+LAST = {"A4": one_layer}
+TOGETHER = "Several images are brought to [0,1] together, by the smallest and largest value of all."
 SKIPS_ONE = "The first layer is left out."
 OF_HEADS = "Heads are weighted by their mean gradient, each as a whole, and the positive part is taken after the mean."
 LAST_ALONE = "The last layer's evidence is read alone."
 
 PROFILES = (
-    Profile(FIRST, "rollout", {**ROLLOUT, **AS_RETURNED}, "as returned"),
-    Profile(FIRST, "rollout", {**ROLLOUT, **VISUALISED}, departs=TOGETHER),
-    Profile(FIRST, "rollout", {**LATER, **AS_RETURNED}, "start_layer 1, as returned", departs=SKIPS_ONE),
-    Profile(FIRST, "rollout", {**LATER, **VISUALISED}, "start_layer 1", departs=SKIPS_ONE),
-    Profile(FIRST, "gradattention", {**GRADCAM, **AT_LAYER_SIZE}, "generate_cam_attn", departs=OF_HEADS),
-    Profile(FIRST, "gradattention", GRADCAM, "generate_cam_attn, visualised", departs=OF_HEADS),     # one image a time
+    Profile(FIRST, "rollout"),              # A + I over its rows' sums is half_skip
+    Profile(FIRST, "rollout", AS_RETURNED, "as returned"),
+    Profile(FIRST, "rollout", SEVERAL_TOGETHER, "several together", departs=TOGETHER, usual=False),
+    Profile(FIRST, "rollout", FROM_THE_SECOND, "start_layer 1", departs=SKIPS_ONE),      # so in its visualiser
+    Profile(FIRST, "rollout", FROM_THE_SECOND | AS_RETURNED, "start_layer 1, as returned", departs=SKIPS_ONE,
+            usual=False),
+    Profile(FIRST, "rollout", FROM_THE_SECOND | SEVERAL_TOGETHER, "start_layer 1, several together",
+            departs="The first layer is left out, and several images are brought to [0,1] together.", usual=False),
+    Profile(FIRST, "gradattention", GRADCAM, "generate_cam_attn", departs=OF_HEADS),
+    Profile(FIRST, "gradattention", GRADCAM | AT_LAYER_SIZE, "generate_cam_attn, as returned", departs=OF_HEADS),
     Profile(SECOND, "chefer"),
     Profile(SECOND, "chefer", AS_RETURNED, "as returned"),
-    Profile(SECOND, "chefer", {"A4": one_layer}, "CLIP notebook", departs=LAST_ALONE),
-    Profile(SECOND, "chefer", {"A4": one_layer, **AS_RETURNED}, "CLIP notebook, as returned", departs=LAST_ALONE),
+    Profile(SECOND, "chefer", LAST, "CLIP notebook", departs=LAST_ALONE),
+    Profile(SECOND, "chefer", LAST | AS_RETURNED, "CLIP notebook, as returned", departs=LAST_ALONE, usual=False),
 )

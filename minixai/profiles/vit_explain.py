@@ -1,8 +1,8 @@
 """vit-explain (https://github.com/jacobgil/vit-explain): rollout and gradient rollout, with what goes wrong in them.
 
-It has no versions; this is its code from 2021 on. Its map is a square at layer size, over its largest value. To lay it
-over a photo it is enlarged (cv2.resize, linear), and the largest value may then lie below 1. It takes one image; here
-each image of a batch is treated as it would be alone.
+It has no versions. Its map is a square at layer size, over its largest value. To lay it over a photo it is enlarged
+(cv2.resize, linear), and the largest value may then lie below 1. It takes one image; here each image of a batch is
+treated as it would be alone.
 """
 import torch
 
@@ -56,7 +56,7 @@ def lowest_out(fused, ratio=0.9):
 
 def _without_lowest(fused, ratio):
     entries = fused.flatten(-2)
-    lowest = entries.topk(int(ratio * entries.shape[-1]), largest=False).indices
+    lowest = entries.topk(int(ratio * entries.shape[-1]), largest=False, sorted=False).indices
     return entries.scatter(-1, lowest, 0).reshape(fused.shape)
 
 
@@ -70,26 +70,28 @@ def over_the_maximum_then_upsample(coarse, size):
 
 FUSIONS = {"": mean_heads, "head_fusion max": max_heads, "head_fusion min": min_heads}
 FINISHES = {"": {"M1": stay_coarse, "M2": over_the_maximum},
-            "resized": {"M1": over_the_maximum_then_upsample, "M2": keep_the_values}}
+            "resized": {"M1": over_the_maximum_then_upsample, "M2": keep_the_values},
+            "resized, min-max by hand": {"M1": heatmap.upsample, "M2": heatmap.min_max}}
+AS_IT_COMES = ("", "resized")
 NOTHING_OUT = "discard_ratio 0"         # the default is 0.9
 MISMATCHED = {"A2": mean_of_mismatched_evidence}
-BY_COLUMNS = "Columns are divided by the sums of rows (keepdim is missing)"
+BY_COLUMNS = "Columns are divided by the sums of rows (keepdim is missing)."
 ENTRY_0 = "90 % of each matrix is set to zero but for entry 0, then columns are divided by the sums of rows."
 TWO_LISTS = "Gradients are those before the softmax and of the layers in reverse, and columns are normalised."
 
 
 def _rollout(method, fusion, discards, finish):
     variant = ", ".join(filter(None, (fusion, "" if discards else NOTHING_OUT, finish)))
-    departs = ENTRY_0 if discards else f"{BY_COLUMNS}." if fusion else ""
+    departs = ENTRY_0 if discards else BY_COLUMNS if fusion else ""
     stages = {"A2": FUSIONS[fusion], "A3": lowest_out_but_the_first if discards else half_skip_by_columns,
               "A4": multiply_layers, **FINISHES[finish]}
-    return Profile(LIBRARY, method, stages, variant, departs=departs, usual=discards and fusion != "head_fusion min")
+    return Profile(LIBRARY, method, stages, variant, departs=departs, usual=variant in AS_IT_COMES)
 
 
 def _gradrollout(discards, finish):
     variant = ", ".join(filter(None, ("" if discards else NOTHING_OUT, finish)))
     stages = {**MISMATCHED, "A3": lowest_out if discards else half_skip_by_columns, **FINISHES[finish]}
-    return Profile(LIBRARY, "gradrollout", stages, variant, departs=TWO_LISTS, usual=discards)
+    return Profile(LIBRARY, "gradrollout", stages, variant, departs=TWO_LISTS, usual=variant in AS_IT_COMES)
 
 
 PROFILES = (

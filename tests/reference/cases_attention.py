@@ -64,7 +64,7 @@ def read_out(profile, network, image, arguments):
     attention = read(network, image)[arguments.get("layer", -1)]
     maps = folded([one[:, 0, network.prefix_tokens:].mean(dim=0).numpy() for one in attention], network, image)
     if profile.variant == "as imshow scales it":
-        maps = np.stack([(one - one.min()) / (one.max() - one.min()) for one in maps])
+        maps = np.stack([scaled(one) for one in maps])
     return maps
 
 
@@ -72,9 +72,8 @@ def vit_explain_rollout(profile, network, image, arguments):
     """VITAttentionRollout of each image alone."""
     words = profile.variant.split(", ")
     fusion = next((word.split()[1] for word in words if word.startswith("head_fusion")), "mean")
-    ratio = 0 if "discard_ratio 0" in words else 0.9
-    masks = [restated.vit_explain_rollout(layers, fusion, ratio) for layers in by_image(of_timm(network, image)[0])]
-    return np.stack([restated.resized_by_cv2(mask, image) if "resized" in words else mask for mask in masks])
+    return np.stack([shown(restated.vit_explain_rollout(layers, fusion, discard_ratio(words)), image, words)
+                     for layers in by_image(of_timm(network, image)[0])])
 
 
 def vit_explain_gradrollout(profile, network, image, arguments):
@@ -82,24 +81,44 @@ def vit_explain_gradrollout(profile, network, image, arguments):
     words, masks = profile.variant.split(", "), []
     for one, target in zip(image, arguments["target"]):
         attentions, gradients = (by_image(layers)[0] for layers in as_hooked(network, one[None], target))
-        mask = restated.vit_explain_gradrollout(attentions, gradients, 0 if "discard_ratio 0" in words else 0.9)
-        masks.append(restated.resized_by_cv2(mask, image) if "resized" in words else mask)
+        mask = restated.vit_explain_gradrollout(attentions, gradients, discard_ratio(words))
+        masks.append(shown(mask, image, words))
     return np.stack(masks)
 
 
+def discard_ratio(words):
+    return 0 if "discard_ratio 0" in words else 0.9
+
+
+def shown(mask, image, words):
+    """A mask of vit-explain, or what its user makes of it."""
+    full = restated.resized_by_cv2(mask, image) if "resized" in words else mask
+    return scaled(full) if "min-max by hand" in words else full
+
+
+def scaled(one):
+    return (one - one.min()) / (one.max() - one.min())
+
+
 def chefer_rollout(profile, network, image, arguments):
-    start = int("start_layer 1" in profile.variant)
-    rows = [restated.chefer_rollout(layers, start) for layers in by_image(of_timm(network, image)[0])]
+    """generate_rollout; then, or not, the visualiser, with all images in one batch or each in its own."""
+    rows = [restated.chefer_rollout(layers, int("start_layer 1" in profile.variant))
+            for layers in by_image(of_timm(network, image)[0])]
     maps = folded(rows, network, image)
-    return maps if "as returned" in profile.variant else restated.chefer_visualised(maps)
+    if "as returned" in profile.variant:
+        return maps
+    if "several together" in profile.variant:
+        return restated.chefer_visualised(maps)
+    return np.concatenate([restated.chefer_visualised(one[None]) for one in maps])
 
 
 def chefer_cam_attn(profile, network, image, arguments):
     """generate_cam_attn of each image, which it takes alone; then, or not, the visualiser."""
     attentions, gradients = (by_image(layers) for layers in of_timm(network, image, arguments["target"]))
-    maps = [restated.chefer_cam_attn(layers[-1], slopes[-1], network.grid(image))
+    maps = [restated.chefer_cam_attn(layers[-1], slopes[-1], network.grid(image))[None]
             for layers, slopes in zip(attentions, gradients)]
-    return restated.chefer_visualised(np.stack(maps)) if "visualised" in profile.variant else np.stack(maps)
+    finish = np.asarray if "as returned" in profile.variant else restated.chefer_visualised
+    return np.concatenate([finish(one) for one in maps])
 
 
 def generic_relevance(profile, network, image, arguments):
@@ -116,8 +135,9 @@ def dino_picture(profile, network, image, arguments):
     make = restated.dino_mass if profile.method == "dinomass" else restated.dino_heads
     last, grid = of_timm(network, image)[0][-1], network.grid(image)
     maps = np.stack([make(one.numpy(), grid, network.patch_size)[arguments["head"]] for one in last])
-    low, high = (limit(maps, axis=(1, 2), keepdims=True) for limit in (np.min, np.max))
-    return (maps - low) / (high - low) if profile.variant == "saved picture" else maps       # plt.imsave's own scale
+    if profile.variant == "saved picture":          # plt.imsave's own scale
+        maps = np.stack([scaled(one) for one in maps])
+    return maps
 
 
 def abnar(profile, network, image, arguments):
@@ -135,12 +155,13 @@ def where_and_how(profile):
     if profile.library == vit_explain.LIBRARY:
         if profile.method == "gradrollout":
             return [(*SQUARE, classes), (*FOURTEEN, classes)], vit_explain_gradrollout
-        return [(*SQUARE, {}), *([(*FOURTEEN, {})] if profile.method == "rollout" else [])], vit_explain_rollout
+        everywhere = profile.method == "rollout" and "by hand" not in profile.variant
+        return [(*SQUARE, {}), *([(*FOURTEEN, {})] if everywhere else [])], vit_explain_rollout
     if profile.library == chefer.FIRST and profile.method == "rollout":
         return [(*FOURTEEN, {}), *([(*WIDE, {})] if "as returned" in profile.variant else [])], chefer_rollout
     if profile.library == chefer.FIRST:
-        partly = (*SQUARE, {"target": [0, 4]})      # where some patches are against these classes, and none is all
-        return [(*FOURTEEN, {"target": [4, 2]}), *([] if "visualised" in profile.variant else [partly])], chefer_cam_attn
+        places = [(*FOURTEEN, {"target": [4, 2]}), (*SQUARE, {"target": [0, 4]})]       # not all patches speak against
+        return places if "as returned" in profile.variant else places[:1], chefer_cam_attn
     if profile.library == chefer.SECOND:
         return [(*FOURTEEN, classes), (*WIDE, {"target": [4, 0, 2]})], generic_relevance
     if profile.library == dino.LIBRARY:

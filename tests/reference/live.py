@@ -2,12 +2,13 @@
 
 Run it where the libraries are installed (requirements.txt in this folder):
 
-    python -m tests.reference.live                  # one table; exits 1 if a cell is above 1e-5
-    python -m tests.reference.live --markdown       # the table as the README has it
+    python -m tests.reference.live                  # two tables; exits 1 if a cell is above 1e-5
+    python -m tests.reference.live --markdown       # the tables as the README has them
     python -m tests.reference.live --networks       # also the networks themselves (live_networks, live_foreign)
 
 A cell is the largest difference of any case: of |ours - theirs| over the largest |theirs| of an image, where ours is
-computed with that library's profile (minixai.profiles). "–": the library does not have the method.
+computed with that library's profile (minixai.profiles). "–": the library does not have the method. Repositories that
+cannot be installed stand in the table with their formulas, restated in restated.py; they are named below it.
 """
 import argparse
 import sys
@@ -19,7 +20,9 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from minixai import METHODS
+from minixai.attention import ATTENTIONS
+from minixai.cams import CAMS
+from tests.reference import restated
 from tests.reference.cases import LIMIT, cases_of, difference, libraries, ours, theirs
 from tests.reference.record_cases import versions
 
@@ -35,9 +38,11 @@ def main():
     torch.set_num_threads(1)
     start, results = time.perf_counter(), compare(arguments.each)
     names = sorted({case.profile.library for case, _ in results}, key=str.lower)
-    lines = table(results, names)
-    print("\n".join(as_markdown(lines) if arguments.markdown else aligned(lines)))
-    print(f"\n{len(results)} cases in {time.perf_counter() - start:.0f} s; {', '.join(versions())}")
+    for methods in (CAMS, ATTENTIONS):
+        lines = table(results, methods)
+        print("\n".join([*(as_markdown(lines) if arguments.markdown else aligned(lines)), ""]))
+    print(f"after their formulas, not installed: {', '.join(restated.REPOSITORIES)}")
+    print(f"{len(results)} cases in {time.perf_counter() - start:.0f} s; {', '.join(versions())}")
     for name in names:
         print(f"{name}: {', '.join(ways(results, name))}")
     failed = [f"{case.profile.library} {case.name}: {value:.1e}" for case, value in results if not value <= LIMIT]
@@ -60,12 +65,13 @@ def compare(aloud=False):
     return results
 
 
-def table(results, names):
-    """Rows of cells: a line of titles, then for each method the worst difference in each library."""
+def table(results, methods):
+    """Rows of cells: a line of titles, then for each method the worst difference in each library that has any."""
     values = defaultdict(list)
     for case, value in results:
         values[case.profile.method, case.profile.library].append(value)
-    cells = [[method, *(cell(values.get((method, name))) for name in names)] for method in METHODS]
+    names = sorted({library for method, library in values if method in methods}, key=str.lower)
+    cells = [[method, *(cell(values.get((method, name))) for name in names)] for method in methods]
     return [["method", *names], *cells]
 
 

@@ -1,13 +1,13 @@
 """Attention maps of repositories that cannot be installed, after their formulas and with their faults, in numpy.
 
-vit-explain, Transformer-Explainability, Transformer-MM-Explainability, DINO, attention_flow. Written apart from
-minixai's stages. Matrices are (T,T), attentions and gradients of a layer (M,T,T), of one image, where nothing else is
-said; what is resized goes through the library that the repository takes.
+Written apart from minixai's stages. Matrices are (T,T), attentions and gradients of a layer (M,T,T), of one image,
+where nothing else is said; what is resized goes through the library that the repository takes.
 """
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+REPOSITORIES = ("attention_flow", "DINO", "Transformer-Explainability", "Transformer-MM-Explainability", "vit-explain")
 FUSIONS = {"mean": np.mean, "max": np.max, "min": np.min}
 
 
