@@ -8,7 +8,7 @@ from minixai.figures import HEAT, INCHES, SIGNED
 def comparison(verdict, rgb=None, index=0):
     """One image of a Verdict as four panels: the picture, if given, theirs, ours, theirs minus ours.
 
-    Ours is the nearest map without a mistake. Both are drawn on one scale.
+    Ours is a map without a mistake (Verdict.ours). Both are drawn on one scale.
     """
     theirs, ours = verdict.theirs[index].numpy(), verdict.ours[index].numpy()
     low, high = min(theirs.min(), ours.min()), max(theirs.max(), ours.max())

@@ -18,8 +18,8 @@ MOST = 64_000_000       # numbers in one file, as many as the pixels of the larg
 class SavedMap:
     """A heatmap from elsewhere, or a batch of them.
 
-    values: float64 (B,H,W). step: the distance between neighbouring values that the format can hold, 0 for floats,
-    1/255 for 8 bits, whose values are brought to [0,1].
+    values: float64 (B,H,W). step: the largest distance between neighbouring values that the format can hold: 1/255 for
+    8 bits, whose values are brought to [0,1], and 0 for floats of 32 bits and more.
     """
     values: torch.Tensor
     step: float
@@ -35,13 +35,18 @@ def read_map(source):
     name = "the map"
     if isinstance(source, str | Path):
         name, source = str(source), _read_file(Path(source))
+    digits = None
     if isinstance(source, torch.Tensor):
         source = source.detach().cpu()
-        source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
-    return _checked(np.asarray(source), name)
+        if source.dtype == torch.bfloat16:          # numpy has none
+            digits, source = 7, source.float()
+        source = source.numpy()
+    values = np.asarray(source)
+    return _checked(values, name, 10 if values.dtype == np.float16 else digits)
 
 
-def _checked(values, name):
+def _checked(values, name, digits=None):
+    """digits: binary ones behind the point of a float with few of them."""
     if values.dtype.kind not in "fuib" or values.dtype == bool:
         raise ValueError(f"{name}: a heatmap is numbers; got {values.dtype}")
     if values.ndim == 4 and values.shape[1] == 1:
@@ -58,7 +63,9 @@ def _checked(values, name):
     numbers = numbers[None] if numbers.dim() == 2 else numbers
     if not numbers.isfinite().all():
         raise ValueError(f"{name}: holds NaN or infinity, so there is no map to compare")
-    return SavedMap(numbers / top if top else numbers, 1 / top if top else 0.0)
+    if top:
+        return SavedMap(numbers / top, 1 / top)
+    return SavedMap(numbers, float(numbers.abs().max()) * 2.0 ** -digits if digits else 0.0)
 
 
 def _read_file(path):

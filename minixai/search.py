@@ -14,18 +14,21 @@ from itertools import combinations, islice
 
 import torch
 
+from minixai.attention import max_flow
 from minixai.explain import METHODS, for_one_head
 from minixai.mistakes import Mistake, Recording, mistakes_of
 from minixai.mistakes.recorded import other_class
 from minixai.profiles import profiles_of
 from minixai.recipe import reads, run_stage, stages
-from minixai.trace import CnnTrace, VitTrace
+from minixai.trace import ALSO, CnnTrace, VitTrace
 
 VARIANTS_IN_PAIRS = 6       # of a mistake of C1 that can be made in many ways: other classes, other layers
-RECORDED_AGAIN = 2          # recordings of a mistake, for methods that ask the network again
-ONCE_ONLY = ("scorecam", "smoothgradcampp")     # a whole pass for every channel or copy: no other recordings at all
+# Methods that ask the network for every channel or copy: how many other classes are tried; nothing else of C1 is.
+OTHER_CLASSES = {"scorecam": 0, "smoothgradcampp": 0, "ablationcam": 2}
+SLOW = ("flow",)            # no other recordings or matrices either, and not tried in place of other methods
+BEFORE_FLOW = ("A1", "A2", "A3")
 INSIDE = ("activations", "gradients", "attention", "attention_gradients", "scores", "score_gradients", "value_norms")
-NOT_FIT = (ValueError, TypeError, RuntimeError, IndexError)      # what a stage raises on values that it was not made for
+NOT_FIT = (ValueError, TypeError, RuntimeError, IndexError)     # what a stage raises on values not made for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ class Traces:
 
     def right(self, recipe, keeps):
         """The trace that a recipe reads."""
-        key = (keeps, score_of(recipe), reads(recipe, "attention_gradients"), reads(recipe, "value_norms"))
+        key = (keeps, score_of(recipe), *(reads(recipe, name) for name in ("attention_gradients", *ALSO)))
         if key not in self._made:
             trace = self.record(recipe, keeps)
             # What a library keeps differs only where the network works in place. Elsewhere all share one trace.
@@ -87,30 +90,31 @@ class Traces:
 
     def mistaken(self, plan, mistake):
         """[(which, trace)] for a mistake of C1 or A1; those that make no difference to the numbers are left out."""
-        key = (id(plan.trace), mistake)
+        key = (id(plan.trace), plan.profiles[0].method in OTHER_CLASSES, mistake)
         if key not in self._made:
             again = partial(self.record, plan.recipe, keeps=plan.profiles[0].keeps)
             recordings = _while_they_fit(mistake.function(Recording(self.model, self.image, plan.trace, again)))
-            most = RECORDED_AGAIN if reads(plan.recipe, "network") else None
+            most = OTHER_CLASSES.get(plan.profiles[0].method)
             made = [(which, _sharing(trace, plan.trace)) for which, trace in islice(recordings, most)]
-            self._made[key] = [(which, trace) for which, trace in made if most or not _same(trace, plan.trace)]
+            asks = reads(plan.recipe, "network")        # it sees which class and image a trace is for
+            self._made[key] = [(which, trace) for which, trace in made if asks or not _same(trace, plan.trace)]
         return self._made[key]
 
-    def asked(self, trace, function, values):
-        """A stage that asks the network again, once for each trace."""
-        key = (id(trace), function)
+    def asked(self, trace, path, values):
+        """What the last of these stages gives, which takes long, once for each trace. path: ((number, function), …)."""
+        key = (id(trace), path)
         if key not in self._asked:
-            self._asked[key] = attempt("C2", function, values)
+            self._asked[key] = attempt(*path[-1], values)
         return self._asked[key]
 
 
 def _searched(method, recipe):
     """The mistakes that are tried. With a method that asks the network many times, few are worth another recording."""
     mistakes = mistakes_of(recipe)
-    if not reads(recipe, "network"):
-        return mistakes
-    return [mistake for mistake in mistakes if not mistake.recorded
-            or mistake.function is other_class and method not in ONCE_ONLY]
+    if method in SLOW:
+        return [mistake for mistake in mistakes if mistake.stage not in BEFORE_FLOW]
+    return [mistake for mistake in mistakes if not mistake.recorded or method not in OTHER_CLASSES
+            or mistake.function is other_class and OTHER_CLASSES[method]]
 
 
 def _while_they_fit(recordings):
@@ -173,7 +177,7 @@ def _in_every_variant(plan, made, traces):
 def _other_methods(method, traces, head):
     """The map may be right, and of another method of the same network."""
     for other, recipe in METHODS.items():
-        if other == method or not isinstance(recipe, type(METHODS[method])) or reads(recipe, "network"):
+        if other in (method, *SLOW) or not isinstance(recipe, type(METHODS[method])) or reads(recipe, "network"):
             continue
         made = Mistake("method", f"{other} in place of {method}", None, f"minixai.METHODS[{other!r}]")
         try:
@@ -222,7 +226,7 @@ def branches_of(ways, traces):
     return branches
 
 
-def _grow(node, numbers, values, asked):
+def _grow(node, numbers, values, asked, path=()):
     for function, below in node.items():
         if function is None:
             few = {name: values[name] for name in ("cam", "coarse", "size") if name in values}
@@ -232,16 +236,16 @@ def _grow(node, numbers, values, asked):
                 yield Branch(few, below)
             continue
         number, *later = numbers
-        of_the_network = number.name == "C2" and reads_network(function)
-        value = asked(function, values) if of_the_network else attempt(number.name, function, values)
+        steps = (*path, (number.name, function))
+        value = asked(steps, values) if takes_long(function) else attempt(number.name, function, values)
         if value is not None:
-            yield from _grow(below, later, {**values, number.metadata["gives"]: value}, asked)
+            yield from _grow(below, later, {**values, number.metadata["gives"]: value}, asked, steps)
 
 
 @lru_cache(None)
-def reads_network(function):
-    """Whether a stage asks the network again."""
-    return "network" in signature(function).parameters
+def takes_long(function):
+    """Whether a stage asks the network again, or finds a maximum flow."""
+    return function is max_flow or "network" in signature(function).parameters
 
 
 def attempt(number, function, values):

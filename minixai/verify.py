@@ -7,7 +7,6 @@
 A cause is named only if it reproduces the map. Several may: some mistakes are the same on this network, or after M2,
 and then all of them are named.
 """
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,7 +18,7 @@ from minixai.gradcam import Cam
 from minixai.maps import read_map
 from minixai.recipe import reads
 from minixai.rounding import within_rounding
-from minixai.search import ONCE_ONLY, RECORDED_AGAIN, Traces, branches_of, ways_with
+from minixai.search import BEFORE_FLOW, OTHER_CLASSES, SLOW, Traces, branches_of, ways_with
 from minixai.trace import ALSO, NO_CLASS, Keeps, VitTrace, record_cnn, record_vit
 from minixai.verdict import Finding, Verdict
 
@@ -93,12 +92,13 @@ def _sizes(theirs, trace):
 
 def _left_out(method):
     """What the search did not try, for the verdict to say."""
-    if not reads(METHODS[method], "network"):
+    if method in SLOW:
+        return f"not tried, as {method} takes long: mistakes in what comes before it, {', '.join(BEFORE_FLOW)}"
+    if method not in OTHER_CLASSES:
         return ""
-    if method in ONCE_ONLY:
-        return f"not tried, as {method} asks the network many times: other classes, layers, scores or images"
-    return (f"of other classes only the {RECORDED_AGAIN} likeliest were tried, and no other layers, scores or images: "
-            f"{method} asks the network again for each")
+    few = OTHER_CLASSES[method]
+    others = f"all other classes but the {few} likeliest" if few else "other classes"
+    return f"not tried, as {method} asks the network many times: {others}, other layers, scores and images"
 
 
 def _verdict(comparison, entries, ours, question, left_out):

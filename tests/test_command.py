@@ -153,3 +153,21 @@ def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):
     printed = capsys.readouterr().out
     assert all(name in printed for name in NETWORKS)
     assert "stem stage1 stage2 stage3 stage4" in printed and "blocks 0 to 11" in printed
+
+
+def test_verify_says_whether_a_saved_map_agrees_and_saves_a_picture(tmp_path, out, capsys):
+    import numpy as np
+
+    from minixai import explain, load, open_image
+    model = load("efficientnet_lite0")
+    right = explain(model, open_image(CAT, model), target=281).heatmap[0].numpy()
+    np.save(tmp_path / "right.npy", right)
+    np.save(tmp_path / "flipped.npy", right[::-1])
+    verify = ["--class", "tabby", "--out", str(out)]
+    assert main(["verify", str(tmp_path / "right.npy"), str(CAT), *verify]) == 0
+    assert "agrees: gradcam at features, class 281 (tabby" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "flipped.npy"), str(CAT), *verify]) == 1
+    assert "M1: the map upside down" in capsys.readouterr().out
+    assert names(out) == ["flipped_verdict.png", "right_verdict.png"]
+    assert main(["verify", str(tmp_path / "none.npy"), str(CAT), *verify]) == 2
+    assert "no such file" in capsys.readouterr().err

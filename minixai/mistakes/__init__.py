@@ -10,7 +10,7 @@ import torch
 
 from minixai.recipe import reads
 
-KNOW_CLASSES = ("gradients", "attention_gradients", "network")      # what a method that looks at a class reads
+KNOW_CLASSES = ("gradients", "attention_gradients", "score_gradients", "network")   # read by what looks at a class
 
 
 @dataclass(frozen=True)

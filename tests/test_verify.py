@@ -1,0 +1,208 @@
+"""The verdict: a planted cause comes back, as itself or a stated tie; a wrong map that nothing known gives does not.
+
+A sample of each kind. python -m tests.verify_score plants everything, on more networks and images.
+"""
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+import minixai
+from minixai import METHODS, Verdict, build, explain, verify
+from minixai.compare import difference
+from minixai.mistakes import all_mistakes
+from minixai.search import Traces
+from minixai.trace import record_cnn
+from minixai.vit import ViT
+from tests import verify_score as score
+from tests.reference import networks
+from tests.reference.seeded import seeded_image
+
+CNN_PLACES, VIT_PLACES = list(score.cnns()), list(score.vits())
+PLANTED = Random(4).sample([mistake for mistake in all_mistakes() if not mistake.name.startswith("head ")], 18)
+IMAGE = networks.images()[:1]
+NET = networks.small()
+
+
+@pytest.mark.parametrize("mistake", PLANTED, ids=lambda mistake: f"{mistake.stage} {mistake.name}")
+def test_a_planted_mistake_comes_back(mistake):
+    random = Random(mistake.name)
+    places = [random.choice(CNN_PLACES), random.choice(VIT_PLACES)]
+    for place in places:
+        kind = type(METHODS["attention" if isinstance(place.network, ViT) else "gradcam"])
+        methods = score.methods_for(mistake, kind)
+        if methods:
+            method = random.choice(methods)
+            for _, how, description in score._planted(place, method, [mistake], random):
+                assert how != "missed", description
+
+
+@pytest.mark.parametrize("place", [CNN_PLACES[3], VIT_PLACES[2]], ids=lambda place: place.name)
+def test_a_planted_profile_comes_back(place):
+    for _, how, description in score.profiles([place], ["gradcam", "xgradcam", "chefer"]):
+        assert how != "missed", description
+
+
+def test_two_at_once_come_back():
+    for _, how, description in score.pairs([CNN_PLACES[0], VIT_PLACES[0]], 3, seed=5):
+        assert how != "missed", description
+
+
+def test_wrong_maps_are_not_explained():
+    for _, explained, description in score.false_alarms(3, seed=7):
+        assert not explained, description
+
+
+def test_eight_bits_are_enough():
+    right = explain(NET, IMAGE, target=1).heatmap[0]
+    for levels in ((255 * right).round(), (255 * right).floor()):
+        assert verify(levels.to(torch.uint8), NET, IMAGE, target=1).agrees
+    other = explain(NET, IMAGE, target=3).heatmap[0]
+    verdict = verify((255 * other).round().to(torch.uint8), NET, IMAGE, target=1)
+    assert "C1: another class (class 3)" in [str(finding) for finding in verdict.findings]
+
+
+@pytest.mark.parametrize("make", [np.float16, np.float64, torch.float32, torch.bfloat16], ids=str)
+def test_every_float_agrees(make):
+    right = explain(NET, IMAGE, target=1).heatmap
+    theirs = right.to(make) if isinstance(make, torch.dtype) else right.numpy().astype(make)
+    assert verify(theirs, NET, IMAGE, target=1).agrees and verify(theirs[0], NET, IMAGE, target=1).agrees
+
+
+def test_what_a_verdict_says():
+    right = explain(NET, IMAGE, target=1).heatmap
+    verdict = verify(right, NET, IMAGE, target=1)
+    assert isinstance(verdict, Verdict) and verdict.agrees and verdict.explained and verdict.profile == "the paper"
+    assert verdict.max_difference < 1e-6 and str(verdict).startswith("agrees: gradcam at stage4, class 1")
+    wrong = verify(1 - right, NET, IMAGE, target=1)
+    assert wrong.explained and not wrong.agrees and wrong.profile is None
+    assert "M2: inverted" in str(wrong) and wrong.where[0] == 0 and wrong.max_difference > 0.9
+    assert all(len(line) < 400 for line in str(wrong).splitlines())
+
+
+def test_a_batch_is_compared_image_by_image():
+    images = networks.images()
+    right = explain(NET, images, target=1).heatmap
+    for theirs in (right, right[:, None], right.numpy()):
+        assert verify(theirs, NET, images, target=1).agrees
+    swapped = verify(right[[1, 0, 2]], NET, images, target=1)
+    assert not swapped.explained and "of image" in str(swapped)
+    with pytest.raises(ValueError, match="one map for each image"):
+        verify(right[:2], NET, images)
+
+
+def test_the_difference_of_two_maps_is_a_share_of_the_span_of_the_worst_image():
+    ours = torch.tensor([[[0.0, 2.0]], [[10.0, 11.0]]])
+    assert difference(ours, ours) == 0
+    assert difference(torch.tensor([[[0.0, 2.0]], [[10.0, 11.5]]]), ours) == pytest.approx(0.5)
+    assert difference(torch.tensor([[[0.2, 2.0]], [[10.0, 11.0]]]), ours) == pytest.approx(0.1)
+    assert difference(torch.zeros(2, 1, 2), torch.zeros(2, 1, 2)) == 0
+    assert difference(torch.rand(2, 1, 2), torch.zeros(2, 1, 2)) == float("inf")
+    assert difference(ours[:, :, :1], ours) == float("inf")
+    assert difference(ours + 0.5, ours, step=1.0) == 0
+
+
+def test_an_empty_map_agrees_with_an_empty_one_and_else_every_way_to_an_empty_one_is_named():
+    negative = build("small_cnn")
+    with torch.no_grad():
+        negative.head.fc.weight.fill_(-1.0)
+    assert explain(negative, IMAGE, target=0).empty
+    verdict = verify(torch.zeros(40, 56), negative, IMAGE, target=0)
+    assert verdict.agrees and "both empty" in str(verdict)
+    verdict = verify(torch.zeros(40, 56), NET, IMAGE, target=1)
+    assert not verdict.agrees
+    assert not verdict.explained or "an empty map tells little" in str(verdict) or len(verdict.findings) == 1
+    assert not verify(torch.full((40, 56), 0.3), NET, IMAGE, target=1).explained
+
+
+def test_a_map_of_another_layer_is_found_at_that_layers_size():
+    coarse = explain(NET, IMAGE, target=1, layer="stage2")["C4"]
+    assert coarse.shape[-2:] != explain(NET, IMAGE, target=1)["C4"].shape[-2:]
+    verdict = verify(coarse, NET, IMAGE, target=1)
+    assert "C1: another layer (stage2)" in [str(finding) for finding in verdict.findings]
+    assert verdict.where is None and "its size is" in str(verdict) and verdict.figure() is not None
+
+
+def test_a_size_that_nothing_gives_is_one_clear_error():
+    with pytest.raises(ValueError, match="the map is 33x44; the image is 40x56 and the layer's maps") as refused:
+        verify(torch.rand(33, 44), NET, IMAGE)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_does_not_fit_the_network_is_said_as_explain_says_it():
+    with pytest.raises(ValueError, match="no method"):
+        verify(torch.rand(40, 56), NET, IMAGE, "magic")
+    with pytest.raises(ValueError, match="no heads"):
+        verify(torch.rand(40, 56), NET, IMAGE, head=1)
+    with pytest.raises(TypeError):
+        verify(torch.rand(40, 56), NET, IMAGE, "rollout")
+    with pytest.raises(ValueError, match="stage9"):
+        verify(torch.rand(40, 56), NET, IMAGE, layer="stage9")
+
+
+def test_a_method_that_knows_no_class_is_never_blamed_for_one():
+    right = explain(NET, IMAGE, "eigencam").heatmap
+    for theirs in (right, right.flip(-1), right.flip(-1).flip(-2) ** 2):
+        verdict = verify(theirs, NET, IMAGE, "eigencam", target=2)
+        assert verdict.explained and "class" not in verdict.question
+        assert not any(mistake.of_class for finding in verdict.findings for mistake, _ in finding.mistakes)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("randomcam", "shapleycam")])
+def test_the_methods_own_map_agrees(method):
+    attention = type(METHODS[method]) is type(METHODS["attention"])
+    network, image = (networks.tiny_vit(), IMAGE) if attention else (NET, IMAGE)
+    right = explain(network, image, method, 1).heatmap
+    verdict = verify(right, network, image, method, 1)
+    assert verdict.agrees and verdict.profile == "the paper", str(verdict)
+
+
+def test_one_head_and_a_method_of_cnns_on_a_vit():
+    vit = score.prefixed_vit()
+    image = seeded_image(2, 3, 32, 48)[:1]
+    theirs = explain(vit, image, "attention", head=1).heatmap
+    assert verify(theirs, vit, image, "attention", head=1).agrees
+    other = verify(theirs, vit, image, "attention", head=2)
+    assert "A1: another head (head 1)" in [str(finding) for finding in other.findings]
+    assert verify(explain(vit, image, "gradcam", 2).heatmap, vit, image, "gradcam", 2).agrees
+
+
+def test_a_network_without_classes_is_verified_too():
+    features = networks.seeded(ViT(image_size=32, patch_size=8, width=36, depth=3, heads=3, classes=0))
+    right = explain(features, seeded_image(1, 3, 32, 48), "rollout").heatmap
+    assert verify(right, features, seeded_image(1, 3, 32, 48), "rollout").agrees
+    assert verify(right.flip(-1), features, seeded_image(1, 3, 32, 48), "rollout").explained
+
+
+def test_the_model_is_left_as_it_was():
+    network = networks.twice().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    right = explain(network, IMAGE, target=1, layer="block2.bn2").heatmap
+    assert verify(right.flip(-1), network, IMAGE, target=1, layer="block2.bn2").explained
+    assert network.training and all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_right_up_to_rounding_is_said_to_be_that(monkeypatch):
+    """A network whose map jumps when its input changes in the last digit; theirs is the map beyond the jump."""
+    from minixai import rounding
+    right = explain(NET, IMAGE, target=1).heatmap
+    theirs = right * (1 + 0.02 * torch.linspace(-1, 1, 56))
+    monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 0.015))
+    verdict = verify(theirs, NET, IMAGE, target=1)
+    assert verdict.agrees and "up to rounding" in str(verdict) and verdict.findings[0].rounding == 0.015
+    monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 1e-6))
+    assert not verify(theirs, NET, IMAGE, target=1).explained
+
+
+def test_traces_that_hold_the_same_numbers_are_one():
+    def record(recipe, keeps=score.AS_RETURNED, **changes):
+        return record_cnn(NET, **{"image": IMAGE, "target": 1, "score": recipe.C1, "keeps": keeps, **changes})
+    traces = Traces(NET, IMAGE, record)
+    assert len({id(plan.trace) for plan in traces.plans("gradcam")}) == 1
+
+
+def test_verify_is_there_without_asking_twice():
+    assert minixai.verify is verify and {"verify", "Verdict"} <= set(minixai.__all__)
