@@ -27,8 +27,9 @@ class Verdict:
 
     agrees: whether some library's own way, without a mistake, gives this map. profile: that library, or None.
     explained: agrees, or known mistakes give it. findings: [Finding], equals of each other; where nothing explains the
-    map, the nearest. ours: the nearest map without a mistake. max_difference: of theirs from ours, a share of the
-    largest value; infinite where no such map has theirs' shape. where: (image, row, column) of that difference.
+    map, the nearest. ours: a map without a mistake, the one that agrees or else the paper's. max_difference: of theirs
+    from ours, a share of the largest value; infinite where no such map has theirs' shape. where: (image, row, column)
+    of that difference.
     tried: how many different ways were compared. left_out: what was not, in words.
     """
     agrees: bool
