@@ -32,11 +32,11 @@ def arguments(about, arrays, name):
     A function that gives a picture, 8 bits, is one of numpy and gets arrays.
     """
     of_numpy = arrays[f"expected/{name}"].dtype == np.uint8
-    return {parameter: _argument(arrays[f"input/{parameter}"], of_numpy)
+    return {parameter: _argument(arrays[f"input/{name}.{parameter}"], of_numpy)
             for parameter in about["tasks"][name]["inputs"]}
 
 
 def _argument(array, of_numpy):
-    if array.dtype.kind == "i" and array.ndim < 2:              # a layer, a grid, a size
-        return tuple(array.tolist()) if array.ndim else int(array)
+    if array.ndim == 0 or array.dtype.kind == "i" and array.ndim == 1:     # a layer, a share; a grid, a size
+        return tuple(array.tolist()) if array.ndim else array.item()
     return array.copy() if of_numpy else torch.from_numpy(array.copy())

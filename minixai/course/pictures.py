@@ -7,31 +7,39 @@ SIGNED, PLAIN = "RdBu_r", "viridis"
 
 def three_panels(outcome):
     """One Outcome with arrays -> Figure. Of a batch the first image, of several maps the one that differs most."""
-    expected, got = flat_enough(outcome.expected, outcome.got)
+    expected, got = one_of(outcome.expected, outcome.got)
     figure = Figure(figsize=(9.2, 3.5), layout="constrained", dpi=110)
     figure.suptitle(f"{outcome.name}: {outcome.mistake or outcome.message}", fontsize=10)
-    low, high = min(expected.min(), got.min()), max(expected.max(), got.max())
-    apart = float(np.abs(got - expected).max())
+    apart = got.astype(float) - expected
+    low, high, most = min(expected.min(), got.min()), max(expected.max(), got.max()), np.abs(apart).max()
+    if expected.dtype == np.uint8:      # in colours; of the difference, the mean of red, green and blue
+        apart = apart.mean(axis=-1)
     panels = [("expected", expected, PLAIN, low, high), ("yours", got, PLAIN, low, high),
-              (f"yours - expected, at most {apart:.2g}", got - expected, SIGNED, -apart, apart)]
-    for axes, (name, values, colors, lowest, highest) in zip(figure.subplots(1, 3), panels):
-        axes.set_title(f"{name}", fontsize=9)
-        if 1 in values.shape:
-            axes.bar(range(values.size), values.reshape(-1), color="0.4")
-            axes.set_ylim(min(0, lowest), max(0, highest) or 1)
-            axes.tick_params(labelsize=7)
-            continue
-        drawn = axes.imshow(values, cmap=colors, vmin=lowest, vmax=highest)
-        axes.set(xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=axes, fraction=0.046).ax.tick_params(labelsize=7)
+              (f"yours - expected, at most {most:.2g}", apart, SIGNED, -most, most)]
+    for axes, panel in zip(figure.subplots(1, 3), panels):
+        _panel(figure, axes, *panel)
     return figure
 
 
-def flat_enough(expected, got):
-    """Two arrays of one shape -> two that can be drawn, (h,w) or (1,n)."""
-    expected, got = (np.asarray(values, np.float64) for values in (expected, got))
-    if expected.ndim >= 3 and expected.shape[-1] == 3:          # a picture in colours
-        expected, got = expected.mean(axis=-1), got.mean(axis=-1)
+def _panel(figure, axes, name, values, colors, lowest, highest):
+    axes.set_title(name, fontsize=9)
+    if 1 in values.shape:
+        axes.bar(range(values.size), values.reshape(-1), color="0.4")
+        axes.axhline(0, color="0.6", linewidth=0.6)
+        axes.set_ylim(min(0, lowest), max(0, highest) or 1)
+        axes.tick_params(labelsize=7)
+        return
+    drawn = axes.imshow(values, cmap=colors, vmin=lowest, vmax=highest)
+    axes.set(xticks=[], yticks=[])
+    if values.ndim == 2:
+        figure.colorbar(drawn, ax=axes, fraction=0.046).ax.tick_params(labelsize=7)
+
+
+def one_of(expected, got):
+    """Two arrays of one shape -> two that can be drawn: (h,w), (1,n), or a picture (h,w,3)."""
+    if expected.dtype == np.uint8:
+        picture = expected.shape[-3:]
+        return expected.reshape(-1, *picture)[0], got.reshape(-1, *picture)[0]
     if expected.ndim > 2 and expected.shape[-2:] == (1, 1):     # a weight for each channel
         return _row(expected), _row(got)
     while expected.ndim > 2:

@@ -11,62 +11,99 @@ from inspect import signature
 import numpy as np
 import torch
 
-from minixai.attention import ROLLOUT
+from minixai import heatmap
+from minixai.attention import ATTENTIONS, ROLLOUT
 from minixai.cnn import small_cnn
+from minixai.course.check import same
 from minixai.course.exercises import EXERCISES
 from minixai.course.fixtures import FOLDER, PUBLIC
+from minixai.course.mistakes import OWN
 from minixai.gradcam import Cam
 from minixai.mistakes import all_mistakes
-from minixai.search import attempt
 from minixai.trace import record_cnn, record_vit
 from minixai.vit import ViT
+
+SHARED = ("rows", "columns")        # one for all images
 
 
 def pass_of(seed):
     """All values of one pass of a small CNN and a small ViT with random weights: {name: tensor or plain value}.
 
     The sizes follow from the seed, and no two that could be confused are equal. Odd seeds give one image, even ones a
-    batch of two in front of every tensor: a stage that indexes from the right does both.
+    batch in front of every tensor: a stage that indexes from the right does both. "function.name" is a value of one
+    function alone, where what the recipe would give it cannot tell right from wrong.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        values = {**_cnn_values(seed), **_vit_values(seed), **_picture_values(seed)}
-    if seed % 2 == 0:
-        return values
-    return {name: value[0] if isinstance(value, torch.Tensor) and name not in ("rows", "columns") else value
+        values = _cnn_values(seed)
+        values |= _vit_values(seed)
+        values |= _picture_values(seed, values)
+    return values if seed % 2 == 0 else first_image(values)
+
+
+def first_image(values):
+    """The same values without the batch."""
+    return {name: value[0] if name not in SHARED and isinstance(value, torch.Tensor | np.ndarray) else value
             for name, value in values.items()}
 
 
 def _cnn_values(seed):
-    """C1 to M2 of Grad-CAM, before a ReLU, so that activations and gradients have both signs."""
-    K, h, w = 6 + seed % 4, 3 + seed % 2, 5 + seed % 3
-    model = _stronger(small_cnn(4, (5, 6, 7, K)))
-    trace = record_cnn(model, torch.randn(2, 3, 8 * h, 8 * w), target=seed % 4, layer=f"{model.layers[-1]}.conv2")
+    """C1 to M2 of Grad-CAM, before a ReLU, so that activations and gradients have both signs.
+
+    The last of three images asks for a class that no feature speaks for, and one channel is nowhere on: 0/0 twice.
+    """
+    K, h, w = 9 + seed % 4, 4 + seed % 2, 6 + seed % 3
+    model = _stronger(small_cnn(5, (5, 6, 7, K)))
+    layer = f"{model.layers[-1]}.conv2"
+    state = model.state_dict()
+    state["head.fc.weight"][4] = 0
+    if seed % 2 == 0:
+        state[f"{layer}.norm.weight"][1] = state[f"{layer}.norm.bias"][1] = 0
+    model.load_state_dict(state)
+    trace = record_cnn(model, torch.randn(3, 3, 8 * h, 8 * w), target=[seed % 4, (seed + 1) % 4, 4], layer=layer)
     trace = replace(trace, size=(2 * h + 11, 2 * w + 14))       # no whole multiple of the map, as with most photos
     steps = {step.id: step.value for step in Cam().steps(trace)}
+    signed = {step.id: step.value for step in Cam(C4=keep_the_sign).steps(trace)}
     return {"activations": trace.activations, "gradients": trace.gradients, "size": trace.size, "weights": steps["C2"],
-            "cam": steps["C3"], "coarse": steps["C4"], "full": steps["M1"], "heatmap": steps["M2"]}
+            "cam": steps["C3"], "coarse": steps["C4"], "full": steps["M1"], "heatmap": steps["M2"],
+            "min_max.full": signed["M1"]}       # behind a ReLU the lowest is 0, and dividing by the maximum would do
+
+
+def keep_the_sign(cam):
+    """C4 keep the sign: cam (h,w) -> coarse (h,w)"""
+    return cam
 
 
 def _vit_values(seed):
     """A1 to A4 of rollout, from the last block but one, so that `layer` is read and not guessed."""
-    L, M, gh, gw, prefix = 3, 2, 4, 5 + seed // 2 % 2, 1 + seed % 2
+    L, M, gh, gw, prefix = 4, 3, 3, 5 + seed // 2 % 2, 1 + seed % 2
     model = _stronger(ViT(8 * gw, 8, 12 * M, L, M, classes=5, prefix_tokens=prefix))
     trace = record_vit(model, torch.randn(2, 3, 8 * gh, 8 * gw), target=seed % 5, layer=L - 2, gradients=True)
     steps = {step.id: step.value for step in ROLLOUT.steps(trace)}
+    evidence = {step.id: step.value for step in ATTENTIONS["chefer"].steps(trace)}
     return {"attention": trace.attention, "attention_gradients": trace.attention_gradients, "layer": trace.layer,
             "prefix_tokens": prefix, "grid": trace.grid, "fused": steps["A2"], "mixing": steps["A3"],
-            "flow": steps["A4"]}
+            "flow": steps["A4"], "whole_skip.fused": evidence["A2"],
+            "half_skip.fused": trace.attention.amax(dim=-3),    # of the maximum of the heads: rows do not sum to one
+            "rolled": steps["A5"]}
 
 
-def _picture_values(seed):
+def _picture_values(seed, values):
     """What is no stage of a recipe: a picture and a mask, and squares that wander over it."""
-    H, W, r, c = 11 + 2 * (3 + seed % 2), 14 + 2 * (5 + seed % 3), 4, 6
-    rows, columns = (torch.arange(side)[None] // (side // count + 1) == torch.arange(count)[:, None]
-                     for side, count in ((H, r), (W, c)))
-    overlapping = [squares | squares.roll(2, dims=-1) for squares in (rows, columns)]
-    return {"rgb": torch.randint(0, 256, (2, H, W, 3), dtype=torch.uint8), "mask": torch.rand(2, H, W) > 0.6,
-            "lost": torch.randn(2, r, c), "rows": overlapping[0].float(), "columns": overlapping[1].float()}
+    H, W = values["size"]
+    energy = heatmap.upsample(values.pop("rolled"), (H, W))     # nowhere zero, and its maximum is not one
+    rows, columns = _windows(H, 4, 6), _windows(W, 6, 7)
+    rgb = 255 * heatmap.upsample(torch.rand(3, 3, 4, 5), (H, W)).movedim(1, -1)
+    return {"rgb": rgb.to(torch.uint8).numpy(), "overlay.heatmap": values["heatmap"].numpy(), "overlay.alpha": 0.3,
+            "mask": torch.rand(3, H, W) > 0.6,
+            "energy_inside.heatmap": torch.cat([energy, values["full"][2:]]), "lost": torch.randn(3, 4, 6),
+            "rows": rows, "columns": columns}
+
+
+def _windows(side, count, patch):
+    """(count,side): which pixels each of `count` overlapping squares covers."""
+    starts = torch.linspace(0, side - patch, count).round()[:, None]
+    return ((starts <= torch.arange(side)) & (torch.arange(side) < starts + patch)).float()
 
 
 def _stronger(model):
@@ -81,32 +118,65 @@ def fixture(exercise, seed):
     for task in exercise.tasks:
         inputs = inputs_of(task.function, values)
         expected = task.function(**inputs)
-        # A mistake shows on the first pass already. On a batch, what fails is that it is one.
-        known = list(_mistaken(task, inputs, expected)) if seed % 2 else []
-        arrays |= {f"input/{name}": np.asarray(value) for name, value in inputs.items()}
+        known = list(known_mistakes(task, values, expected, batch=seed % 2 == 0))
+        arrays |= {f"input/{task.name}.{name}": np.asarray(value) for name, value in inputs.items()}
         arrays[f"expected/{task.name}"] = np.asarray(expected)
-        arrays |= {f"mistake/{task.name}/{number}": np.asarray(value) for number, (_, value) in enumerate(known)}
-        about["tasks"][task.name] = {"inputs": list(inputs), "mistakes": [[mistake.name, mistake.reread]
-                                                                         for mistake, _ in known]}
+        arrays |= {f"mistake/{task.name}/{number}": value for number, (_, _, value) in enumerate(known)}
+        about["tasks"][task.name] = {"inputs": list(inputs), "remarks": _remarks(task, expected, seed),
+                                     "mistakes": [[name, reread] for name, reread, _ in known]}
     return {"about": np.array(json.dumps(about)), **arrays}
 
 
-def inputs_of(function, values):
-    """The values that a function's parameters name; those with a default stay at it."""
-    return {name: values[name] for name, parameter in signature(function).parameters.items()
-            if parameter.default is parameter.empty}
+def inputs_of(function, values, also=()):
+    """The values that a function's parameters name. Those with a default stay at it, but for those in `also` and those
+    that have a value for this function alone."""
+    own = {name: f"{getattr(function, '__name__', '')}.{name}" for name in signature(function).parameters}
+    return {name: values.get(own[name], values.get(name)) for name, parameter in signature(function).parameters.items()
+            if parameter.default is parameter.empty or name in also or own[name] in values}
 
 
-def _mistaken(task, inputs, expected):
-    """(mistake, value) for every known mistake that gives another value of the same stage."""
+def known_mistakes(task, values, expected, batch):
+    """(name, reread, array) for every known mistake that gives another value.
+
+    A mistake shows on one image already. On a batch, only those are kept that are right for each image alone.
+    """
+    own = inputs_of(task.function, values)
+    values = {name: value for name, value in values.items() if "." not in name} | own
+    alone = first_image(values) if batch else None
+    for name, function, reread in mistakes_for(task):
+        value = attempt(function, values, own)
+        if value is None or same(value, np.asarray(expected)):
+            continue
+        if not batch or same(attempt(function, alone, own), np.asarray(attempt(task.function, alone, own))):
+            yield name, reread, value
+
+
+def mistakes_for(task):
+    """(name, function, reread) of every mistake that can be made in place of one function."""
     for mistake in all_mistakes():
         if mistake.recorded or mistake.instead_of and task.function not in mistake.instead_of:
             continue
-        if not (task.function.__doc__ or "").startswith(f"{mistake.stage} "):
-            continue
-        value = attempt(mistake.stage, mistake.function, inputs)
-        if value is not None and not (value.shape == expected.shape and torch.allclose(value, expected, atol=1e-6)):
-            yield mistake, value
+        if (task.function.__doc__ or "").startswith(f"{mistake.stage} "):
+            yield mistake.name, mistake.function, mistake.reread
+    yield from OWN.get(task.name, ())
+
+
+def attempt(function, values, given):
+    """What a mistaken stage gives on these values, an array; None where it does not fit them.
+
+    given: the names of the right function's inputs, which the mistaken one gets even where it has a default.
+    """
+    try:
+        return np.asarray(function(**inputs_of(function, values, given)))
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
+        return None
+
+
+def _remarks(task, expected, seed):
+    """Of each image of a batch, what is special about it."""
+    if seed % 2 or len(expected) < 3 or expected[2].any():
+        return []
+    return ["", "", "In image 3 nothing speaks for the class: every gradient is zero, and so is the map. 0/0 is not 0."]
 
 
 def save(exercise, seed, folder=FOLDER):
@@ -120,7 +190,7 @@ def save(exercise, seed, folder=FOLDER):
 def main():
     """Write the public fixtures: python -m minixai.course.record"""
     for exercise in EXERCISES.values():
-        for seed in PUBLIC:
+        for seed in PUBLIC if exercise.tasks else ():
             path = save(exercise, seed)
             print(f"{path.name} {path.stat().st_size / 1000:.0f} kB")
 

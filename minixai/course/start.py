@@ -6,38 +6,56 @@ from minixai.course.blank import blanked
 
 HEAD = '''"""Exercise {number}: {title}
 
-Write the functions below: replace each `raise` by your own lines. Then, as often as you like:
+{what}
+"""
+'''
+CODE = '''Write the functions below: replace each `raise` by your own lines. Then, as often as you like:
 
-    minixai check {number} {file}            # or: python {file}
+    minixai check {number} {file}            # or: python {file}, or: pytest {file}
     minixai check {number} {file} --watch    # again each time you save
 
 Each function is fed what it would get in a real pass, never what your earlier functions gave. Index from the right
-(dim=-1, dim=(-2, -1)): then one image (K,h,w) and a batch of them (B,K,h,w) work alike. Lesson {number} tells the rest.
-"""
-import numpy as np
+(dim=-1, dim=(-2, -1)): then one image (K,h,w) and a batch of them (B,K,h,w) work alike. Keep the functions' names and
+parameters, and do not import minixai in them. Lesson {number} tells the rest.'''
+WORDS = '''A question to answer in words: there is nothing to write in code. Lesson {number} helps to find the answer.
+
+    minixai check {number} {file}            # says what is still empty'''
+IMPORTS = '''import numpy as np
 import torch
 from torch.nn import functional as F
-
+'''
+QUESTION = '''
 # {question}
 PREDICTION = """
 """
 '''
 TAIL = '''
-# When it works: were you right? If not, what made the difference?
+# {explain}
 EXPLANATION = """
 """
 
+
+def test_exercise_{number}():      # for pytest, which then says what `minixai check` says
+    from minixai.course.report import main
+    assert main("{number}", __file__) == 0
+
+
 if __name__ == "__main__":
-    from minixai.course.check import main
+    from minixai.course.report import main
     raise SystemExit(main("{number}", __file__))
 '''
 
 
 def text_of(exercise, file):
     """The text of the file for one exercise."""
-    functions = "\n\n".join(f"\n{blanked(task.function)}" for task in exercise.tasks)
-    head = HEAD.format(number=exercise.number, title=exercise.title, file=file, question=_wrapped(exercise.question))
-    return f"{head}\n{functions}\n\n{TAIL.format(number=exercise.number)}"
+    code = bool(exercise.tasks)
+    what = (CODE if code else WORDS).format(number=exercise.number, file=file)
+    functions = "".join(f"\n\n{blanked(task.function)}\n" for task in exercise.tasks)
+    explain = "When it works: were you right?" if code else "After the lesson: were you right?"
+    return "".join([
+        HEAD.format(number=exercise.number, title=exercise.title, what=what), IMPORTS if code else "",
+        QUESTION.format(question=_wrapped(exercise.question)), functions, "\n" if code else "",
+        TAIL.format(number=exercise.number, explain=f"{explain} If not, what made the difference?")])
 
 
 def write(exercise, path=None):

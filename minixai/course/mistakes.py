@@ -1,0 +1,277 @@
+"""What students get wrong besides: in what is no stage of a recipe (overlay, energy in a mask, occlusion), and more.
+
+    OWN["energy_inside"]   the right function's name -> [(name, the mistake, what to reread)]
+
+The mistakes of the stages are in minixai.mistakes; the exercises look in both tables.
+"""
+import numpy as np
+import torch
+from matplotlib import colormaps
+
+
+def weights_exchanged(rgb, heatmap, alpha):
+    return _blend(rgb, heatmap, 1 - alpha)
+
+
+def always_half(rgb, heatmap):
+    return _blend(rgb, heatmap, 0.5)
+
+
+def the_heatmap_alone(rgb, heatmap):
+    return _blend(rgb, heatmap, 1)
+
+
+def the_picture_alone(rgb, heatmap):
+    return _blend(rgb, heatmap, 0)
+
+
+def added_and_cut(rgb, heatmap):
+    return _eight_bits((rgb / 255 + _colour(heatmap)).clip(0, 1))
+
+
+def over_the_largest(rgb, heatmap):
+    blend = rgb / 255 + _colour(heatmap)
+    return _eight_bits(blend / blend.max(axis=(-3, -2, -1), keepdims=True))
+
+
+def weighted_over_the_largest(rgb, heatmap, alpha):
+    blend = (1 - alpha) * rgb / 255 + alpha * _colour(heatmap)
+    return _eight_bits(blend / blend.max(axis=(-3, -2, -1), keepdims=True))
+
+
+def blue_before_red(rgb, heatmap, alpha):
+    return _eight_bits((1 - alpha) * rgb / 255 + alpha * _colour(heatmap)[..., ::-1])
+
+
+def jet(rgb, heatmap, alpha):
+    return _blend(rgb, heatmap, alpha, "jet")
+
+
+def viridis(rgb, heatmap, alpha):
+    return _blend(rgb, heatmap, alpha, "viridis")
+
+
+def truncated(rgb, heatmap, alpha):
+    return (255 * ((1 - alpha) * rgb / 255 + alpha * _colour(heatmap))).astype(np.uint8)
+
+
+def picture_of_255_wrapped(rgb, heatmap, alpha):
+    return (255 * ((1 - alpha) * rgb + alpha * _colour(heatmap))).round().astype(np.int64).astype(np.uint8)
+
+
+def blend_of_0_to_1(rgb, heatmap, alpha):
+    return ((1 - alpha) * rgb / 255 + alpha * _colour(heatmap)).round().astype(np.uint8)
+
+
+def inverted(rgb, heatmap, alpha):
+    return _blend(rgb, 1 - heatmap, alpha)
+
+
+def grey(rgb, heatmap, alpha):
+    return _eight_bits((1 - alpha) * rgb / 255 + alpha * heatmap[..., None])
+
+
+def faded_by_the_heatmap(rgb, heatmap, alpha):
+    alpha = alpha * heatmap[..., None]
+    return _eight_bits((1 - alpha) * rgb / 255 + alpha * _colour(heatmap))
+
+
+def _blend(rgb, heatmap, alpha, colors="turbo"):
+    return _eight_bits((1 - alpha) * rgb / 255 + alpha * _colour(heatmap, colors))
+
+
+def _eight_bits(blend):
+    return (255 * blend).round().astype(np.uint8)
+
+
+def _colour(heatmap, colors="turbo"):
+    return colormaps[colors](np.asarray(heatmap, float))[..., :3]
+
+
+def energy(heatmap, mask):
+    return (heatmap * mask).sum(dim=(-2, -1))
+
+
+def energy_outside(heatmap, mask):
+    return (heatmap * ~mask).sum(dim=(-2, -1)) / _sum(heatmap)
+
+
+def mean_inside(heatmap, mask):
+    return (heatmap * mask).sum(dim=(-2, -1)) / mask.sum(dim=(-2, -1))
+
+
+def mean_of_all(heatmap, mask):
+    return (heatmap * mask).mean(dim=(-2, -1))
+
+
+def mean_inside_over_mean(heatmap, mask):
+    return mean_inside(heatmap, mask) / heatmap.mean(dim=(-2, -1))
+
+
+def after_min_max(heatmap, mask):
+    lowest = heatmap.amin(dim=(-2, -1), keepdim=True)
+    return (heatmap * mask - lowest * mask).sum(dim=(-2, -1)) / _sum(heatmap - lowest)
+
+
+def pixels_above_half(heatmap, mask):
+    above = (heatmap > heatmap.amax(dim=(-2, -1), keepdim=True) / 2).float()
+    return (above * mask).sum(dim=(-2, -1)) / _sum(above)
+
+
+def squares(heatmap, mask):
+    return energy_share(heatmap ** 2, mask)
+
+
+def energy_share(heatmap, mask):
+    return (heatmap * mask).sum(dim=(-2, -1)) / _sum(heatmap)
+
+
+def share_of_the_picture(heatmap, mask):
+    return mask.float().mean(dim=(-2, -1)) + 0 * heatmap[..., 0, 0]
+
+
+def _sum(heatmap):
+    total = heatmap.sum(dim=(-2, -1))
+    return torch.where(total > 0, total, 1)
+
+
+def sum_of_squares(lost, rows, columns):
+    return rows.T @ lost @ columns
+
+
+def over_all_squares(lost, rows, columns):
+    return rows.T @ lost @ columns / (lost.shape[-2] * lost.shape[-1])
+
+
+def over_the_rows_alone(lost, rows, columns):
+    return rows.T @ lost @ columns / rows.sum(dim=0)[:, None]
+
+
+def over_the_columns_alone(lost, rows, columns):
+    return rows.T @ lost @ columns / columns.sum(dim=0)
+
+
+def sign_turned(lost, rows, columns):
+    return -_mean(lost, rows, columns)
+
+
+def largest(lost, rows, columns):
+    under = (rows.T[:, None, :, None] * columns.T[None, :, None, :]) > 0        # (H,W,r,c)
+    return torch.where(under, lost[..., None, None, :, :], -torch.inf).amax(dim=(-2, -1))
+
+
+def last_square_only(lost, rows, columns):
+    last = [side.shape[0] - 1 - side.flip(0).argmax(dim=0) for side in (rows, columns)]
+    return lost[..., last[0], :][..., last[1]]
+
+
+def first_square_only(lost, rows, columns):
+    return lost[..., rows.argmax(dim=0), :][..., columns.argmax(dim=0)]
+
+
+def squares_upside_down(lost, rows, columns):
+    return _mean(lost.flip(-2), rows, columns)
+
+
+def squares_mirrored(lost, rows, columns):
+    return _mean(lost.flip(-1), rows, columns)
+
+
+def positive_losses(lost, rows, columns):
+    return _mean(lost.clamp(min=0), rows, columns)
+
+
+def rows_and_columns_exchanged(lost, rows, columns):
+    """Only of the size (W,H), so the shape gives it away."""
+    return _mean(lost, rows, columns).transpose(-2, -1)
+
+
+def _mean(lost, rows, columns):
+    return rows.T @ lost @ columns / (rows.sum(dim=0)[:, None] * columns.sum(dim=0))
+
+
+def nearest_below(coarse, size):
+    """F.interpolate's "nearest", which rounds the other way than nearest-exact."""
+    h, w = coarse.shape[-2:]
+    rows, columns = ((torch.arange(many) * few) // many for few, many in ((h, size[0]), (w, size[1])))
+    return coarse[..., rows, :][..., columns]
+
+
+def from_the_first_layer_up(mixing, layer):
+    """The last layer's row, then the others from the first on: only the last is in its place."""
+    flow = mixing[..., layer, :1, :]
+    for below in range(layer):
+        flow = flow @ mixing[..., below, :, :]
+    return flow
+
+
+def every_layer_there_is(mixing):
+    """Up to the last layer, whichever was asked for."""
+    flow = mixing[..., -1, :1, :]
+    for below in reversed(range(mixing.shape[-3] - 1)):
+        flow = flow @ mixing[..., below, :, :]
+    return flow
+
+
+def the_last_layer(mixing):
+    """The last layer, whichever was asked for."""
+    return mixing[..., -1, :1, :]
+
+
+ENLARGE = "each cell over its own share of the image: heatmap.upsample"
+LAYERS = "the CLS row times the layer below, down to the first: attention.multiply_layers"
+BLEND = "(1 - alpha) of the picture, alpha of the colour, rounded to 8 bits: heatmap.overlay"
+ENERGY = "what lies inside, as a share of all of it: perturb.energy_inside"
+COVER = "a pixel gets the mean of the squares that cover it: perturb.spread_over_pixels"
+
+OWN = {
+    "upsample": [("nearest neighbour in place of bilinear", nearest_below, ENLARGE)],
+    "one_layer": [("the last layer, whichever is asked for", the_last_layer, "the layer is an index: attention.one_layer")],
+    "multiply_layers": [
+        ("the lower layers multiplied from the first up", from_the_first_layer_up, LAYERS),
+        ("from the last layer down, whichever is asked for", every_layer_there_is, LAYERS),
+    ],
+    "overlay": [(name, function, BLEND) for name, function in (
+        ("the two weights exchanged: alpha for the picture", weights_exchanged),
+        ("0.5 whatever alpha is", always_half),
+        ("the heatmap alone, the picture does not show through", the_heatmap_alone),
+        ("the picture alone", the_picture_alone),
+        ("added and cut at white", added_and_cut),
+        ("added and divided by the largest value", over_the_largest),
+        ("weighted, then divided by the largest value", weighted_over_the_largest),
+        ("red and blue exchanged (BGR)", blue_before_red),
+        ("the colours of jet in place of turbo", jet),
+        ("the colours of viridis in place of turbo", viridis),
+        ("truncated in place of rounded", truncated),
+        ("the picture taken from 0 to 255, the colours from 0 to 1", picture_of_255_wrapped),
+        ("8 bits of numbers from 0 to 1, not multiplied by 255", blend_of_0_to_1),
+        ("the heatmap inverted", inverted),
+        ("the heatmap in grey, without colours", grey),
+        ("faded by the heatmap itself", faded_by_the_heatmap),
+    )],
+    "energy_inside": [(name, function, ENERGY) for name, function in (
+        ("the sum inside, not divided by the sum of all", energy),
+        ("the share outside: the mask inverted", energy_outside),
+        ("divided by the pixels of the mask: a mean, not a share", mean_inside),
+        ("divided by the pixels of the picture: a mean, not a share", mean_of_all),
+        ("the mean inside over the mean of all", mean_inside_over_mean),
+        ("counted after min-max, which moves the zero", after_min_max),
+        ("pixels above a threshold counted in place of their values", pixels_above_half),
+        ("squares of the values", squares),
+        ("the mask's share of the picture, the heatmap not used", share_of_the_picture),
+    )],
+    "spread_over_pixels": [(name, function, COVER) for name, function in (
+        ("not divided by the number of squares that cover the pixel", sum_of_squares),
+        ("divided by the number of all squares", over_all_squares),
+        ("divided by the cover of the rows alone", over_the_rows_alone),
+        ("divided by the cover of the columns alone", over_the_columns_alone),
+        ("the sign turned", sign_turned),
+        ("the largest loss in place of the mean", largest),
+        ("the last square that covers the pixel, in place of the mean", last_square_only),
+        ("the first square that covers the pixel, in place of the mean", first_square_only),
+        ("the squares upside down", squares_upside_down),
+        ("the squares mirrored", squares_mirrored),
+        ("losses clamped at zero", positive_losses),
+        ("rows and columns exchanged", rows_and_columns_exchanged),
+    )],
+}

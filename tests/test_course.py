@@ -1,0 +1,479 @@
+"""Exercises and the check: what a student is told. Every known mistake is planted, and has to be named."""
+import inspect
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from inspect import signature
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from minixai.__main__ import main
+from minixai.course import check, fixtures, record, report, start
+from minixai.course.blank import blanked
+from minixai.course.check import FAILED, PASSED, WAITING, Outcome
+from minixai.course.exercises import EXERCISES, find
+from minixai.course.student import answers_in, functions_in
+
+TASKS = [(exercise, task) for exercise in EXERCISES.values() for task in exercise.tasks]
+HELPERS = """
+def not_zero(values):
+    return torch.where(values == 0, 1, values)
+
+def _array(values):
+    return np.asarray(values)
+
+def _check_overlay(*_):
+    pass
+
+def _with_mask(heatmap, mask):
+    return heatmap, mask
+
+"""
+
+
+def solution(exercise):
+    """A student's file with the library's own bodies in it."""
+    text = start.text_of(exercise, "x.py")
+    for task in exercise.tasks:
+        assert blanked(task.function) in text
+        text = text.replace(blanked(task.function), inspect.getsource(task.function).rstrip())
+    return text.replace("import torch\n", f"import torch\n{HELPERS}", 1)
+
+
+def written(tmp_path, text, name="mine.py"):
+    path = tmp_path / name
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path
+
+
+def said(tmp_path, text, exercise="02", capsys=None):
+    """The report on a student's file, in one string."""
+    path = written(tmp_path, text)
+    return "\n".join(report.report(find(exercise), check.check(find(exercise), path), path))
+
+
+def of_weights(body, capsys=None):
+    """A file for exercise 02 whose first function has this body; the second is not written."""
+    return f"""import numpy as np
+import torch
+def channel_weights(gradients):
+    {body}
+def weighted_sum(activations, weights):
+    raise NotImplementedError("about 1 line")
+"""
+
+
+def student_of(function, task):
+    """A mistake as a student makes it: a function with the right one's parameters, fed what the check feeds.
+
+    None if the mistake needs to know what the right function is not given.
+    """
+    given = fixtures.public(next(exercise for exercise, one in TASKS if one == task))[0][0]["tasks"][task.name]["inputs"]
+    reads = signature(function).parameters
+    if any(name not in given and parameter.default is parameter.empty for name, parameter in reads.items()):
+        return None
+    names = {"mistake": function}
+    exec(f"def {task.name}({', '.join(given)}):\n"
+         f"    return mistake({', '.join(f'{name}={name}' for name in reads if name in given)})", names)
+    return names[task.name]
+
+
+# ---- the exercises
+
+def test_there_is_an_exercise_for_every_lesson_each_with_a_question():
+    assert list(EXERCISES) == [f"{number:02d}" for number in range(1, 15)]
+    assert all(exercise.question.endswith("?") or "." in exercise.question for exercise in EXERCISES.values())
+    names = [task.name for _, task in TASKS]
+    assert len(names) == len(set(names)) == 17
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_file_holds_head_and_docstring_and_no_line_of_a_solution(number, tmp_path):
+    from minixai.course.blank import body_lines
+    exercise = find(number)
+    text = start.write(exercise, tmp_path / "a.py").read_text(encoding="utf-8")
+    for task in exercise.tasks:
+        assert f"def {task.name}(" in text and inspect.cleandoc(task.function.__doc__).splitlines()[0] in text
+        assert not [line for line in body_lines(task.function) if len(line) > 12 and line in text]
+    assert max(map(len, text.splitlines())) <= 120 and "PREDICTION" in text
+    compile(text, "a.py", "exec")
+
+
+def test_a_file_that_is_there_is_never_overwritten(tmp_path):
+    path = written(tmp_path, "my work")
+    with pytest.raises(FileExistsError, match="your work"):
+        start.write(find("02"), path)
+    assert path.read_text() == "my work"
+
+
+def test_a_blank_says_how_long_an_answer_is_even_if_the_library_is_blanked_already():
+    from minixai.gradcam import channel_weights
+    from minixai.heatmap import min_max
+    assert blanked(channel_weights).endswith('raise NotImplementedError("about 1 line")')
+    assert blanked(min_max).endswith('raise NotImplementedError("about 5 lines")')
+    import ast
+
+    from minixai.course.blank import length_of
+    source = 'def f(x):\n    """Doc."""\n    raise NotImplementedError("f is yours to write (about 7 lines): …")\n'
+    assert length_of(source, ast.parse(source).body[0]) == "about 7 lines"
+
+
+# ---- the fixtures
+
+@pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
+def test_public_fixtures_are_what_the_library_gives_now(number):
+    """python -m minixai.course.record writes them again."""
+    exercise = find(number)
+    for seed, (about, arrays) in zip(fixtures.PUBLIC, fixtures.public(exercise)):
+        now = record.fixture(exercise, seed)
+        assert json.loads(str(now.pop("about"))) == about
+        assert set(now) == set(arrays)
+        for name, array in arrays.items():
+            assert array.dtype == now[name].dtype and np.allclose(now[name], array, rtol=1e-4, atol=1e-6, equal_nan=True)
+        assert (fixtures.FOLDER / f"{number}_{seed}.npz").stat().st_size < 100_000
+
+
+def test_the_recorder_is_deterministic_and_leaves_the_random_state_alone():
+    before = torch.random.get_rng_state()
+    one, two = (record.fixture(find("12"), 7) for _ in range(2))
+    assert {name: array.tobytes() for name, array in one.items()} == {name: array.tobytes() for name, array in two.items()}
+    assert torch.equal(before, torch.random.get_rng_state())
+    other = record.fixture(find("12"), 9)
+    assert not np.array_equal(other["expected/positive_evidence"], one["expected/positive_evidence"])
+
+
+def test_sizes_that_could_be_confused_differ():
+    for seed in range(1, 13):
+        values = record.pass_of(seed)
+        *batch, K, h, w = values["activations"].shape
+        *_, L, M, T, _ = values["attention"].shape
+        (H, W), (gh, gw) = values["size"], values["grid"]
+        assert len({*batch, K, h, w, H, W}) == 5 + len(batch)
+        assert len({L, M, T, gw}) == 4 and gh != gw and T == values["prefix_tokens"] + gh * gw
+        assert len({*values["lost"].shape[-2:], H, W}) == 4
+        assert values["attention"].shape[:-4] != (M,) and values["layer"] not in (0, L - 1)
+
+
+def test_stages_of_a_pass_belong_together():
+    """Each value is what the one before gives: slow arithmetic, not the library's."""
+    values = {name: value for name, value in record.pass_of(2).items()}
+    A, g = (values[name].double() for name in ("activations", "gradients"))
+    K, h, w = A.shape[-3:]
+    for image in range(len(A)):
+        weights = [sum(g[image, k].flatten().tolist()) / (h * w) for k in range(K)]
+        cam = sum(weight * A[image, k] for k, weight in enumerate(weights))
+        assert torch.allclose(values["cam"][image].double(), cam, atol=1e-6)
+    assert not g[2].any() and not A[:, 1].any()         # nothing for the third class; a channel that is nowhere on
+    rows = values["attention"].sum(dim=-1)
+    assert torch.allclose(rows, torch.ones_like(rows), atol=1e-5)
+
+
+# ---- right files
+
+@pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
+def test_the_librarys_own_functions_pass(number, tmp_path):
+    outcomes = check.check(find(number), written(tmp_path, solution(find(number))))
+    assert [outcome.status for outcome in outcomes] == [PASSED] * len(find(number).tasks), outcomes
+
+
+def test_other_right_ways_pass_too(tmp_path):
+    text = """
+        import numpy as np, torch
+        from matplotlib import colormaps
+        def channel_weights(gradients):
+            return torch.einsum("...khw->...k", gradients)[..., None, None] / gradients.shape[-2] / gradients.shape[-1]
+        def weighted_sum(activations, weights):
+            return torch.einsum("...khw,...kij->...hw", activations, weights)
+        def rectify(cam):
+            return torch.relu(cam)
+        def upsample(coarse, size):
+            H, W = size
+            rows, columns = between(coarse.shape[-2], H), between(coarse.shape[-1], W)
+            return rows @ coarse @ columns.T
+        def between(few, many):
+            place = ((torch.arange(many) + 0.5) * few / many - 0.5).clamp(0, few - 1)
+            return (1 - (place[:, None] - torch.arange(few)).abs()).clamp(min=0)
+        def min_max(full):
+            low = full.flatten(-2).min(-1).values[..., None, None]
+            span = full.flatten(-2).max(-1).values[..., None, None] - low
+            return torch.where(span > 1e-6 * full.abs().max(), (full - low) / span.clamp(min=1e-30), 0)
+        def overlay(rgb, heatmap, alpha=0.5, colors="turbo"):
+            colour = colormaps[colors](heatmap)[..., :3] * 255
+            return np.rint(rgb * (1 - alpha) + colour * alpha).astype("uint8")
+        """
+    assert "6 of 6 right" in said(tmp_path, text)
+
+
+# ---- mistakes
+
+@pytest.mark.parametrize("exercise, task", TASKS, ids=lambda value: getattr(value, "name", None))
+def test_every_known_mistake_is_rejected_and_named(exercise, task):
+    """Planted in the place of the student's function; named on the first pass, or, if it is one of batches, the second."""
+    passes, planted = fixtures.public(exercise), 0
+    for name, function, _ in record.mistakes_for(task):
+        mine = student_of(function, task)
+        if mine is None or _does_not_fit(mine, passes[0], task):
+            continue
+        outcome = Outcome(task.name)
+        check.judge(outcome, {task.name: mine}, passes)
+        assert outcome.status == FAILED and name in outcome.mistake.split(", or "), (name, outcome)
+        assert any(line.startswith("reread: ") and len(line) > 12 for line in outcome.details)
+        planted += 1
+    assert planted >= {"activation_weighted_mean": 1, "positive_place_weights": 2, "rectify": 3}.get(task.name, 4) - 1
+
+
+def _does_not_fit(function, one, task):
+    """A mistake of the table that cannot be made here: head 12 of three."""
+    try:
+        function(**fixtures.arguments(*one, task.name))
+    except IndexError:
+        return True
+    return False
+
+
+def test_mistakes_that_give_the_same_numbers_are_both_named():
+    about, arrays = fixtures.public(find("02"))[0]
+    about = {"tasks": {"rectify": {"mistakes": [["one", "here"], ["other", "there"], ["third", "x"]]}}}
+    known = {f"mistake/rectify/{number}": np.full((2, 3), value, np.float32) for number, value in enumerate((4, 4, 5))}
+    outcome = Outcome("rectify", got=np.full((2, 3), 4, np.float32))
+    check.name_the_mistake(outcome, about, known)
+    assert outcome.mistake == "one, or other" and outcome.details[-1] == "reread: here; there"
+
+
+# ---- what is said, in the order of the verdicts
+
+@pytest.mark.parametrize("text, sentence", [
+    ("def channel_weights(gradients)\n    return 1", "cannot be read as Python: line 1, expected ':'"),
+    ("x = 1\nraise KeyError('k')", "the file stops when it is loaded: KeyError: 'k' (line 2)"),
+    ("import sys\nsys.exit(0)", "the file stops when it is loaded: SystemExit: 0 (line 2)"),
+    ("import torch", "the function is not in the file: was it renamed?"),
+    ("def channel_weight(gradients): return 1", "was it renamed? (there is one called channel_weight)"),
+    ("channel_weights = 3", "the function is not in the file"),
+    ("def channel_weights(grads): return grads", "its parameters have to be (gradients): keep the head as it was"),
+    (of_weights("raise NotImplementedError('about 1 line')"), "not written yet (about 1 line)"),
+    (of_weights("pass"), "it returns nothing (is there a return?), not a tensor"),
+    (of_weights("return gradients.numpy().mean()"), "it returns a float32, not a tensor"),
+    (of_weights("return gradients.numpy().mean((-2, -1), keepdims=True)"), "it returns a numpy array; stay in torch"),
+    (of_weights("return gradients[99]"), "it stops with IndexError: index 99 is out of bounds"),
+    (of_weights("return gradients[99]"), "(line 4)"),
+    (of_weights("import sys; sys.exit('no')"), "it stops with SystemExit: no"),
+    (of_weights("return gradients.double().mean((-2, -1), keepdim=True)"),
+     "wrong type of numbers: expected float32, got float64; keep that of the inputs"),
+    (of_weights("return gradients.mean((-2, -1), keepdim=True) > 0"), "expected float32, got bool"),
+    (of_weights("return gradients.mean((-2, -1), keepdim=True).bfloat16()"), "expected float32, got torch.bfloat16"),
+    (of_weights("return gradients.mean((-2, -1))"),
+     "wrong shape: expected (10, 1, 1), got (10,); the numbers themselves are right"),
+    (of_weights("return gradients.mean((-2, -1)).mean()"), "wrong shape: expected (10, 1, 1), got ()\n"),
+    (of_weights("return gradients.mean((-2, -1), keepdim=True) * float('nan')"), "10 of 10 values are NaN or infinite"),
+    (of_weights("return 2 * gradients.mean((-2, -1), keepdim=True)"), "right shape, wrong values: 100% of them differ"),
+    (of_weights("return gradients.mean((1, 2), keepdim=True)"), "a batch stands in front of every tensor here"),
+    (of_weights("gradients -= 1; return (gradients + 1).mean((-2, -1), keepdim=True)"), "writes into its input gradients"),
+    (of_weights("gradients.zero_(); return gradients[..., :1, :1]"), "right shape, wrong values"),
+])
+def test_each_failure_has_its_sentence(text, sentence, tmp_path):
+    report = said(tmp_path, text)
+    assert sentence in report, report
+    assert "weighted_sum              waiting" in report and report.endswith("0 of 6 right")
+
+
+def test_a_file_that_is_missing_no_text_or_a_folder(tmp_path):
+    for path, sentence in ((tmp_path / "none.py", "no file"), (tmp_path, "Is a directory"),
+                           (tmp_path / "latin.py", "not UTF-8")):
+        if path.name == "latin.py":
+            path.write_bytes("# été\n".encode("latin-1"))
+        outcome = check.check(find("02"), path)[0]
+        assert sentence in outcome.message and outcome.status == FAILED
+
+
+def test_where_values_differ_is_shown(tmp_path):
+    text = of_weights("x = gradients.mean((-2, -1), keepdim=True); x[3] += 1; return x")
+    report = said(tmp_path, text)
+    arrays = fixtures.public(find("02"))[0][1]
+    right = arrays["expected/channel_weights"]
+    assert f"they differ most at (3, 0, 0): expected {right[3, 0, 0]:.4g}, got {right[3, 0, 0] + 1:.4g}" in report
+    assert f"expected {right.shape} {right[0, 0, 0]:.4g}, " in report and "10% of them differ" in report
+
+
+def test_what_is_special_about_an_image_is_said(tmp_path):
+    text = solution(find("02")).replace("return torch.where(flat, 0, (full - low) / torch.where(span > 0, span, 1))",
+                                        "return (full - low) / span")
+    outcomes = check.check(find("02"), written(tmp_path, text))
+    assert [outcome.status for outcome in outcomes] == [PASSED] * 4 + [FAILED, WAITING]
+    assert "NaN or infinite, first at (2, 0, 0)" in outcomes[4].message
+    assert "In image 3 nothing speaks for the class" in " ".join(outcomes[4].details)
+
+
+def test_a_failing_function_stops_the_rest_and_what_it_gave_is_never_used(tmp_path):
+    text = solution(find("02")).replace("return cam.clamp(min=0)", "return cam")
+    outcomes = check.check(find("02"), written(tmp_path, text))
+    assert [outcome.status for outcome in outcomes] == [PASSED, PASSED, FAILED, WAITING, WAITING, WAITING]
+    assert outcomes[2].mistake == "no ReLU"
+    passes = fixtures.public(find("02"))
+    outcome = Outcome("upsample")
+    check.judge(outcome, functions_in(written(tmp_path, text))[0], passes)
+    assert outcome.status == PASSED         # though what comes before it is wrong
+
+
+def test_prints_are_swallowed_and_stdin_is_not_waited_for(tmp_path, capsys):
+    text = of_weights("print('noise'); return gradients")
+    said(tmp_path, text)
+    assert "noise" not in capsys.readouterr().out
+
+
+def test_torch_defaults_that_a_file_changes_are_set_back(tmp_path):
+    path = written(tmp_path, "import torch\ntorch.set_default_dtype(torch.float64)\n" + solution(find("02")))
+    try:
+        for _ in range(2):
+            assert all(outcome.status == PASSED for outcome in check.check(find("02"), path))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_inputs_are_copies():
+    about, arrays = fixtures.public(find("02"))[0]
+    fixtures.arguments(about, arrays, "rectify")["cam"].zero_()
+    assert fixtures.arguments(about, arrays, "rectify")["cam"].any()
+
+
+# ---- pictures
+
+@pytest.mark.parametrize("number, wrong, right", [
+    ("02", "return gradients.mean(dim=(-2, -1), keepdim=True)", "return gradients.amax(dim=(-2, -1), keepdim=True)"),
+    ("02", "return cam.clamp(min=0)", "return cam.abs()"),
+    ("02", ".round().astype(np.uint8)", ".astype(np.uint8)"),
+    ("12", ".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)"),
+])
+def test_a_failing_function_is_drawn(number, wrong, right, tmp_path, capsys):
+    text = solution(find(number))
+    assert wrong in text
+    path = written(tmp_path, text.replace(wrong, right))
+    assert main(["check", number, str(path), "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr().out
+    picture, = (tmp_path / "out").iterdir()
+    assert f"picture: {picture}" in printed
+    with Image.open(picture) as image:
+        assert image.width > 800 and len(image.convert("L").histogram()) == 256
+        assert len(set(image.convert("L").resize((200, 80)).tobytes())) > 20
+
+
+def test_no_picture_where_there_is_nothing_to_draw(tmp_path, capsys):
+    assert main(["check", "02", str(tmp_path / "none.py"), "--out", str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()
+
+
+# ---- answers in words
+
+def test_answers_are_read_without_running_the_file(tmp_path):
+    path = written(tmp_path, 'raise SystemExit\nPREDICTION = """\nblue  \n"""\nEXPLANATION = 1 + 1\n')
+    assert answers_in(path) == {"PREDICTION": "blue", "EXPLANATION": ""}
+
+
+def test_an_exercise_of_words_is_done_when_both_answers_are_there(tmp_path, capsys):
+    path = start.write(find("04"), tmp_path / "words.py")
+    assert main(["check", "04", str(path)]) == 1
+    assert "PREDICTION is still empty" in capsys.readouterr().out
+    path.write_text(path.read_text().replace('"""\n"""', '"""\nthe mean\n"""'))
+    assert main(["check", "04", str(path)]) == 0
+    assert "empty" not in capsys.readouterr().out
+
+
+# ---- the commands
+
+def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["start"]) == 0 and main(["start", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "11  Attention rollout: half_skip, multiply_layers" in printed and "04  Target layer: a question" in printed
+    assert (tmp_path / "exercise_02.py").exists() and main(["check", "02"]) == 1
+    assert main(["start", "2"]) == 2 and "is there already" in capsys.readouterr().err
+    assert main(["start", "99"]) == 2 and "no exercise '99'; there are 01" in capsys.readouterr().err
+
+
+def test_when_all_is_right_the_next_command_is_named(tmp_path, capsys):
+    path = written(tmp_path, solution(find("11")))
+    assert main(["check", "11", str(path)]) == 0
+    assert f"minixai explain --method rollout --mine {path}" in capsys.readouterr().out
+
+
+def test_watch_waits_out_a_file_that_is_away_or_half_written(tmp_path):
+    path = tmp_path / "exercise_02.py"
+    whole = solution(find("02"))
+    process = subprocess.Popen([sys.executable, "-u", "-m", "minixai", "check", "02", str(path), "--watch"],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        assert "no file" in _until(process, "0 of 6 right")
+        path.write_text(whole.replace("return cam.clamp(min=0)", "return cam"))
+        assert "known mistake: no ReLU" in _until(process, "2 of 6 right")
+        path.unlink()
+        time.sleep(0.4)
+        path.write_text(whole[:400])
+        path.write_text(whole)
+        assert "cannot be read" not in _until(process, "6 of 6 right")
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+
+
+def test_watch_ends_with_one_line(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(report.time, "sleep", interrupt)
+    assert main(["check", "02", str(tmp_path / "none.py"), "--watch"]) == 130
+    assert capsys.readouterr().err == "minixai: stopped\n"
+
+
+def _until(process, end):
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if end in line:
+            break
+    return "".join(lines)
+
+
+def test_pytest_on_the_file_and_the_file_itself_say_what_check_says(tmp_path):
+    """Both call report.main with the file's own path; run here as pytest would."""
+    path = start.write(find("02"), tmp_path / "exercise_02.py")
+    names = {"__name__": "exercise_02", "__file__": str(path)}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    with pytest.raises(AssertionError):
+        names["test_exercise_02"]()
+    path.write_text(solution(find("02")))
+    names["test_exercise_02"]()
+
+
+def test_check_imports_neither_the_search_nor_the_mistakes_nor_matplotlib():
+    code = ("import sys, minixai; before = set(sys.modules); "
+            "from minixai.course import report, exercises; report.main('02', 'none.py'); "
+            "print(*sorted(set(sys.modules) - before))")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    new = ran.stdout.splitlines()[-1].split()
+    assert "minixai.course.check" in new
+    assert not [name for name in new if name.partition(".")[0] == "matplotlib" or name in (
+        "minixai.search", "minixai.mistakes", "minixai.course.record", "minixai.course.mistakes", "minixai.course.grade")]
+
+
+# ---- the student's own stages on a photo
+
+def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys):
+    right = written(tmp_path, solution(find("02")), "right.py")
+    wrong = written(tmp_path, solution(find("02")).replace("return gradients.mean(dim=(-2, -1), keepdim=True)",
+                                                           "return -gradients.mean(dim=(-2, -1), keepdim=True)"), "w.py")
+    for folder, files in (("library", []), ("right", [right]), ("wrong", [wrong]), ("later", [wrong, right])):
+        mine = [word for file in files for word in ("--mine", str(file))]
+        assert main(["explain", "--method", "gradcam", *mine, "--out", str(tmp_path / folder)]) == 0
+    assert "yours: channel_weights, weighted_sum, rectify, upsample, min_max, overlay" in capsys.readouterr().out
+    pictures = {folder: next((tmp_path / folder).glob("*overlay.png")).read_bytes() for folder in
+                ("library", "right", "wrong", "later")}
+    assert pictures["library"] == pictures["right"] == pictures["later"] != pictures["wrong"]
+
+
+def test_a_file_without_a_stage_of_the_method_is_refused(tmp_path, capsys):
+    path = written(tmp_path, solution(find("13")))
+    assert main(["explain", "--method", "gradcam", "--mine", str(path), "--out", str(tmp_path / "o")]) == 2
+    assert "no function is called as a stage of this method: class_score, channel_weights" in capsys.readouterr().err
