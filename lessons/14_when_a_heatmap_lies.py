@@ -7,7 +7,7 @@
 #
 # - Article: Conclusion
 # - Minutes: 30
-# - Exercise: Your map fails the check of section 3 but scores well in deletion. Predict whether it would have shown the
+# - Exercise: Your map fails the check of section 2 but scores well in deletion. Predict whether it would have shown the
 #   bias of lesson 05, and explain why; then measure it there.
 
 # %%
@@ -19,11 +19,20 @@ from tools import claim, quote, seen, show
 
 import minixai
 from minixai.heatmap import min_max
-from minixai.perturb import area, deletion_curve, energy_inside, hide_top, points_at, randomised_copies, rank_correlation
+from minixai.perturb import (
+    area,
+    deletion_curve,
+    energy_inside,
+    hide_top,
+    points_at,
+    randomised_copies,
+    rank_correlation,
+)
 from minixai.scenes import draw_scenes
 
-cnn, vit, scenes = minixai.load("small_cnn"), minixai.load("small_vit"), list(draw_scenes(16, seed=115))
+cnn, vit, scenes = minixai.load("small_cnn"), minixai.load("small_vit"), list(draw_scenes(16, seed=116))
 images, labels, masks = batch(scenes, cnn)
+SHOWN = 10                                                     # of the scenes: a wolf on the beach
 OF_CNN, OF_VIT = ("gradcam", "layercam", "eigencam", "fullgrad"), ("attention", "rollout", "chefer")
 
 
@@ -40,6 +49,7 @@ def cascade(model, methods):
     return list(copies), [accuracy(copy) for copy in copies.values()], found
 
 
+# %%
 def still_alike(found):
     """Mean rank correlation of the maps at each step with the trained network's; flat maps have none, left out."""
     return [rank_correlation(one, found[0]).nanmean().item() for one in found]
@@ -60,11 +70,13 @@ layers, guessing, found = cascade(cnn, OF_CNN)
 alike = {method: still_alike(one) for method, one in found.items()}
 show(curves(layers, alike, "random from the top down to", "rank correlation", chance={"nothing in common": 0}),
      "cnn_cascade", "Rank correlation with the trained map as more layers of the CNN are random, for four methods")
-rows = [minixai.overlay(scenes[0].image, minixai.explain(copy, images[:1], method, labels[:1]).heatmap[0])
-        for method in OF_CNN for copy in (cnn, *(one for name, one in randomised_copies(cnn) if name in (
-            "head", "stage4", "stage2")))]
-show(pictures(rows, [f"{method}, {name}" for method in OF_CNN for name in ("trained", "head", "to stage4",
-              "to stage2")], columns=4), "cnn_cascade_maps", "One animal, the maps of four methods, trained and random")
+steps = {"trained": cnn} | {f"to {name}": copy for name, copy in randomised_copies(cnn)
+                            if name in ("head", "stage4", "stage2")}
+made = {f"{method}, {name}": minixai.explain(copy, images[[SHOWN]], method, labels[[SHOWN]])
+        for method in OF_CNN for name, copy in steps.items()}
+show(pictures([minixai.overlay(scenes[SHOWN].image, one.heatmap[0]) for one in made.values()],
+              [name + ": empty" * bool(one.empty[0]) for name, one in made.items()], columns=4), "cnn_cascade_maps",
+     "One animal and the maps of four methods: trained, and random down to the head, to stage4 and to stage2")
 
 # %% tags=["seen"]
 flat = mean((found["gradcam"][-1] == found["gradcam"][-1].amax(dim=(-2, -1), keepdim=True)).all(dim=-1).all(dim=-1))
@@ -93,10 +105,12 @@ layers_vit, guessing_vit, found_vit = cascade(vit, OF_VIT)
 alike_vit = {method: still_alike(one) for method, one in found_vit.items()}
 energy_vit = {method: [mean(energy_inside(one, masks)) for one in every] for method, every in found_vit.items()}
 short = [name.replace("blocks.", "block\n") for name in layers_vit]
-show(curves(short, alike_vit | {"share right": guessing_vit}, "random from the top down to", "rank correlation",
-            chance={"nothing in common": 0}, width=7), "vit_cascade",
+show(curves(short, alike_vit | {"share right": guessing_vit}, "random from the top down to",
+            "rank correlation, share right", chance={"nothing in common": 0}, width=7), "vit_cascade",
      "Rank correlation with the trained map, and accuracy, as more of the ViT is random, for three methods")
-show(pictures([minixai.overlay(scenes[0].image, min_max(found_vit["rollout"][at][0])) for at in (0, 2, 4, 6, 8)], [f"rollout, {name}" for name in ("trained", *layers_vit[2::2])]),
+show(pictures([minixai.overlay(scenes[SHOWN].image, min_max(found_vit["rollout"][at][SHOWN]))
+               for at in (0, 2, 4, 6, 8)],
+              ["rollout, trained", *(f"down to {name.replace('blocks.', 'block ')}" for name in layers_vit[2::2])]),
      "rollout_cascade", "Rollout on one animal while the ViT is made random: the animal stays red for a long time")
 
 # %% tags=["seen"]
@@ -165,13 +179,12 @@ claim(15, experiment="16 drawn scenes; weights of small CNN and small ViT made r
 # count?
 
 # %%
-few = slice(0, 10)
-orders = {method: minixai.explain(vit, images[few], method, labels[few])["A5"] for method in OF_VIT}
+orders = {method: minixai.explain(vit, images, method, labels)["A5"] for method in OF_VIT}
 orders |= {"random": torch.zeros(12, 12), "attention,\nleast first": -orders["attention"]}
-areas = {name: mean(area(deletion_curve(vit, images[few], one, labels[few], steps=12))) for name, one in orders.items()}
+areas = {name: mean(area(deletion_curve(vit, images, one, labels, steps=8))) for name, one in orders.items()}
 show(bars({"area": [*areas.values()]}, list(areas), "area under the probability", width=7), "deletion_areas",
      "The area under the deletion curve of the ViT for three maps, a random order, and the least attended first")
-masked = [hide_top(images[:1], one[:1] if one.dim() > 2 else one, 0.1, "black", vit) for one in orders.values()]
+masked = [hide_top(images, one, 0.1, "black", vit)[[SHOWN]] for one in orders.values()]
 show(pictures([vit.preprocess.undo(one)[0] for one in masked], [*orders]), "a_tenth_deleted",
      "One scene with a tenth of its patches deleted in each of the five orders")
 
@@ -183,5 +196,5 @@ seen(f"No: attention {areas['attention']:.2f}, rollout {areas['rollout']:.2f}, c
      "2), "
      "nor what led it astray (lesson 13). An explanation of where information was taken from: yes. Of why this answer "
      "was given: no.",
-     holds=max(areas[m] for m in OF_VIT) < areas["random"] - 0.15 and areas["random"] < areas[list(areas)[-1]] - 0.1,
+     holds=max(areas[m] for m in OF_VIT) < areas["random"] - 0.15 and areas["random"] < areas[list(areas)[-1]] - 0.04,
      read=[deletion_curve, area])
