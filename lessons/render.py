@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from minixai.weights import weights_path
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))       # lessons say `from tools import show`, as they do when run as scripts
 import page  # noqa: E402
@@ -30,6 +32,7 @@ import tools  # noqa: E402
 
 PAGES = HERE / "pages"
 SLOW = 30                           # seconds of processor time that a lesson may take
+FETCHED = re.compile(r'weights_path\("(\w+)"\)')       # a lesson that asks whether a network has been fetched
 
 
 class Said(io.TextIOBase):
@@ -171,7 +174,17 @@ def main(argv=None):
     return 1 if failed else 0
 
 
+def missing_network(path):
+    """The network that a lesson shows if it has been fetched, where it has not; or None. Its page shows it."""
+    names = FETCHED.findall(path.read_text(encoding="utf-8"))
+    return next((name for name in names if not weights_path(name).exists()), None)
+
+
 def _one(path, options):
+    if missing := missing_network(path):
+        print(f"{path.stem:24s} left out: its page shows {missing}, which has not been fetched here "
+              f"(python -m weights_scripts.{missing})", flush=True)
+        return True
     start = time.process_time()     # not the clock's: others may be at work on this machine
     try:
         found = check(path, options.out) if options.check else []

@@ -139,7 +139,7 @@ def test_dinov2_without_its_file_names_the_command_that_fetches_it(out, capsys, 
     assert "python -m weights_scripts.dinov2_small" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["explain", "models"])
+@pytest.mark.parametrize("command", ["explain", "verify", "models", "start", "check", "release", "grade"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])

@@ -73,13 +73,15 @@ def student_of(function, task):
 
     None if the mistake needs to know what the right function is not given.
     """
-    given = fixtures.public(next(exercise for exercise, one in TASKS if one == task))[0][0]["tasks"][task.name]["inputs"]
+    about, _ = fixtures.public(next(exercise for exercise, one in TASKS if one == task))[0]
+    given = about["tasks"][task.name]["inputs"]
+    fixed = getattr(function, "keywords", {})           # of a partial
     reads = signature(function).parameters
     if any(name not in given and parameter.default is parameter.empty for name, parameter in reads.items()):
         return None
     names = {"mistake": function}
-    exec(f"def {task.name}({', '.join(given)}):\n"
-         f"    return mistake({', '.join(f'{name}={name}' for name in reads if name in given)})", names)
+    passed = ", ".join(f"{name}={name}" for name in reads if name in given and name not in fixed)
+    exec(f"def {task.name}({', '.join(given)}):\n    return mistake({passed})", names)
     return names[task.name]
 
 
@@ -134,14 +136,15 @@ def test_public_fixtures_are_what_the_library_gives_now(number):
         assert json.loads(str(now.pop("about"))) == about
         assert set(now) == set(arrays)
         for name, array in arrays.items():
-            assert array.dtype == now[name].dtype and np.allclose(now[name], array, rtol=1e-4, atol=1e-6, equal_nan=True)
+            assert array.dtype == now[name].dtype
+            assert np.allclose(now[name], array, rtol=1e-4, atol=1e-6, equal_nan=True)
         assert (fixtures.FOLDER / f"{number}_{seed}.npz").stat().st_size < 100_000
 
 
 def test_the_recorder_is_deterministic_and_leaves_the_random_state_alone():
     before = torch.random.get_rng_state()
     one, two = (record.fixture(find("12"), 7) for _ in range(2))
-    assert {name: array.tobytes() for name, array in one.items()} == {name: array.tobytes() for name, array in two.items()}
+    assert set(one) == set(two) and all(one[name].tobytes() == two[name].tobytes() for name in one)
     assert torch.equal(before, torch.random.get_rng_state())
     other = record.fixture(find("12"), 9)
     assert not np.array_equal(other["expected/positive_evidence"], one["expected/positive_evidence"])
@@ -213,7 +216,7 @@ def test_other_right_ways_pass_too(tmp_path):
 
 @pytest.mark.parametrize("exercise, task", TASKS, ids=lambda value: getattr(value, "name", None))
 def test_every_known_mistake_is_rejected_and_named(exercise, task):
-    """Planted in the place of the student's function; named on the first pass, or, if it is one of batches, the second."""
+    """Planted in the place of the student's function; named on the first pass or, if one of batches, on the second."""
     passes, planted = fixtures.public(exercise), 0
     for name, function, _ in record.mistakes_for(task):
         mine = student_of(function, task)
@@ -272,7 +275,8 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     (of_weights("return gradients.mean((-2, -1), keepdim=True) * float('nan')"), "10 of 10 values are NaN or infinite"),
     (of_weights("return 2 * gradients.mean((-2, -1), keepdim=True)"), "right shape, wrong values: 100% of them differ"),
     (of_weights("return gradients.mean((1, 2), keepdim=True)"), "a batch stands in front of every tensor here"),
-    (of_weights("gradients -= 1; return (gradients + 1).mean((-2, -1), keepdim=True)"), "writes into its input gradients"),
+    (of_weights("gradients -= 1; return (gradients + 1).mean((-2, -1), keepdim=True)"),
+     "writes into its input gradients"),
     (of_weights("gradients.zero_(); return gradients[..., :1, :1]"), "right shape, wrong values"),
 ])
 def test_each_failure_has_its_sentence(text, sentence, tmp_path):
@@ -328,8 +332,11 @@ def test_prints_are_swallowed_and_stdin_is_not_waited_for(tmp_path, capsys):
 def test_torch_defaults_that_a_file_changes_are_set_back(tmp_path):
     path = written(tmp_path, "import torch\ntorch.set_default_dtype(torch.float64)\n" + solution(find("02")))
     try:
-        for _ in range(2):
-            assert all(outcome.status == PASSED for outcome in check.check(find("02"), path))
+        assert all(outcome.status == PASSED for outcome in check.check(find("02"), path))
+        assert torch.get_default_dtype() == torch.float64
+        assert all(outcome.status == PASSED for outcome in check.check(find("02"), written(
+            tmp_path, solution(find("02")).replace("min=0", "min=torch.tensor(0.)"))))
+        assert torch.get_default_dtype() == torch.float32
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -413,7 +420,8 @@ def test_watch_waits_out_a_file_that_is_away_or_half_written(tmp_path):
         time.sleep(0.4)
         path.write_text(whole[:400])
         path.write_text(whole)
-        assert "cannot be read" not in _until(process, "6 of 6 right")
+        last = _until(process, "6 of 6 right")
+        assert "cannot be read" not in last and "no file" not in last
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()
@@ -455,22 +463,27 @@ def test_check_imports_neither_the_search_nor_the_mistakes_nor_matplotlib():
     new = ran.stdout.splitlines()[-1].split()
     assert "minixai.course.check" in new
     assert not [name for name in new if name.partition(".")[0] == "matplotlib" or name in (
-        "minixai.search", "minixai.mistakes", "minixai.course.record", "minixai.course.mistakes", "minixai.course.grade")]
+        "minixai.search", "minixai.mistakes", "minixai.course.record", "minixai.course.mistakes",
+        "minixai.course.grade")]
 
 
 # ---- the student's own stages on a photo
 
-def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys):
+def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys, monkeypatch):
+    from minixai import figures
+    monkeypatch.setattr(figures, "overlay", figures.overlay)        # put back at the end: --mine replaces it
     right = written(tmp_path, solution(find("02")), "right.py")
-    wrong = written(tmp_path, solution(find("02")).replace("return gradients.mean(dim=(-2, -1), keepdim=True)",
-                                                           "return -gradients.mean(dim=(-2, -1), keepdim=True)"), "w.py")
-    for folder, files in (("library", []), ("right", [right]), ("wrong", [wrong]), ("later", [wrong, right])):
+    wrong = written(tmp_path, solution(find("02")).replace("return gradients.mean(", "return -gradients.mean("), "w.py")
+    faint = written(tmp_path, solution(find("02")).replace("alpha * color", "0.1 * color"), "faint.py")
+    for folder, files in (("library", []), ("right", [right]), ("wrong", [wrong]), ("later", [wrong, right]),
+                          ("faint", [faint])):
         mine = [word for file in files for word in ("--mine", str(file))]
         assert main(["explain", "--method", "gradcam", *mine, "--out", str(tmp_path / folder)]) == 0
     assert "yours: channel_weights, weighted_sum, rectify, upsample, min_max, overlay" in capsys.readouterr().out
     pictures = {folder: next((tmp_path / folder).glob("*overlay.png")).read_bytes() for folder in
-                ("library", "right", "wrong", "later")}
+                ("library", "right", "wrong", "later", "faint")}
     assert pictures["library"] == pictures["right"] == pictures["later"] != pictures["wrong"]
+    assert pictures["faint"] not in (pictures["library"], pictures["wrong"])
 
 
 def test_a_file_without_a_stage_of_the_method_is_refused(tmp_path, capsys):

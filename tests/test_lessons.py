@@ -386,3 +386,13 @@ def test_cells_lines_and_a_notebook():
 def test_an_unknown_lesson_is_named():
     with pytest.raises(ValueError, match="no lesson 'xx'"):
         script.scripts(["xx"])
+
+
+def test_a_page_is_not_judged_where_a_network_that_it_shows_is_not_fetched(monkeypatch, tmp_path, capsys):
+    """Without DINOv2 the lesson runs and shows less; its page must not lose what it has."""
+    monkeypatch.setattr(render, "weights_path", lambda name: tmp_path / name)
+    assert render.missing_network(HERE / "11_depth_heads_rollout.py") == "dinov2_small"
+    assert render.main(["11", "--check"]) == 0
+    assert "left out" in capsys.readouterr().out
+    monkeypatch.setattr(render, "weights_path", lambda name: HERE)
+    assert render.missing_network(HERE / "11_depth_heads_rollout.py") is None

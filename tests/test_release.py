@@ -113,7 +113,8 @@ def test_the_instructors_commands_say_that_they_are_not_there(words, monkeypatch
     from minixai.__main__ import main
     monkeypatch.setitem(sys.modules, f"minixai.course.{words[0]}", None)        # as if the file were missing
     assert main(list(words)) == 2
-    assert capsys.readouterr().err.strip() == f"minixai: {words[0]} is for instructors, and not part of the tree for students"
+    said = capsys.readouterr().err
+    assert said == f"minixai: {words[0]} is for instructors, and not part of the tree for students\n"
 
 
 def test_verify_says_that_it_is_not_there(students):
@@ -151,15 +152,16 @@ def test_the_tree_is_made_again_the_same(students, checkout):
 LINE = "return (weights * activations).sum(dim=-3)"
 LEAKS = {
     "code": ("minixai/other.py", f"def f(weights, activations):\n    {LINE}\n"),
-    "another spacing": ("minixai/other.py", "def f(weights,activations):\n    return (weights*activations).sum(\n  dim=-3)\n"),
+    "another spacing": ("minixai/other.py", "def f(a, weights):\n    return (weights*activations).sum(\n  dim=-3)\n"),
     "a comment": ("minixai/other.py", f"# {LINE}\n"),
     "a page": ("lessons/pages/x.md", f"Write\n\n    {LINE}\n"),
-    "escaped": ("lessons/pages/x.html", "<p>flow = flow @ mixing[..., below, :, :] &amp; "
+    "escaped": ("lessons/pages/x.html", "<p>"
                 "flat = span / torch.maximum(low.abs(), high.abs()) &lt;= rounding</p>"),
-    "coloured": ("lessons/pages/x.html", '<pre><span class="k">return</span> <span class="p">(</span>weights <span>*</span>'
-                 " activations).sum(dim=<span>-</span>3)</pre>"),
+    "coloured": ("lessons/pages/x.html", '<pre><span class="k">return</span> <span class="p">(</span>weights <span>*'
+                 "</span> activations).sum(dim=<span>-</span>3)</pre>"),
     "a notebook": ("lessons/x.ipynb", json.dumps({"cells": [{"source": [
-        'full = F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), mode="bilinear", align_corners=False)\n']}]})),
+        'full = F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), '
+        'mode="bilinear", align_corners=False)\n']}]})),
 }
 
 

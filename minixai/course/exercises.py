@@ -71,8 +71,8 @@ EXERCISES = {exercise.number: exercise for exercise in (
         "network become less robust? What else could have moved the energy?")),
     _exercise("08", "Two relatives of Grad-CAM", cams__positive_place_weights=2, cams__activation_weighted_mean=4,
               see="PHOTO --method layercam", question=(
-                  "Which of the two can show a place where the mean gradient of every channel is zero, and why does that "
-                  "matter at an early layer?")),
+                  "Which of the two can show a place where the mean gradient of every channel is zero, and why does "
+                  "that matter at an early layer?")),
     _exercise("09", "A ViT opened", question=(
         "Two patches are exchanged before the position embedding is added. Which numbers inside the network change, "
         "which would not change without position embeddings, and what becomes of the attention map?")),

@@ -100,10 +100,10 @@ def grade_one(exercise, path, passes, runner, work, limits):
         if problem:
             outcome.status, outcome.message = FAILED, problem
             continue
-        result, ending, said = run_function(name, path, passes, runner, work, limits)
+        result, ending, said, loaded = run_function(name, path, passes, runner, work, limits)
         output += said
-        if result.get("loaded") is False:
-            problem = f"the file stops when it is loaded: {result.get('problem')}"
+        if not loaded:
+            problem = f"the file stops when it is loaded: {result.get('problem') or ending}"
         judge(outcome, passes, result, problem or ending)
     return outcomes, output
 
@@ -117,7 +117,7 @@ def unusable(path):
 
 
 def run_function(name, path, passes, runner, work, limits):
-    """(what the runner wrote, how the process ended, what it printed): one function on every pass."""
+    """(what the runner wrote, how the process ended, what it printed, whether the file ran through): one function."""
     with tempfile.TemporaryDirectory(dir=work, ignore_cleanup_errors=True) as folder:
         folder = Path(folder)
         shutil.copyfile(path, folder / "submission.py")         # whatever is done to it, the original stays
@@ -126,7 +126,8 @@ def run_function(name, path, passes, runner, work, limits):
             "inputs": str(work / "inputs.npz"), "printed": str(folder / "printed"), "result": str(folder / "result"),
             "parameters": [about["tasks"][name]["inputs"] for about, _ in passes],
             "of_numpy": bool(passes[0][1][f"expected/{name}"].dtype == np.uint8), **asdict(limits)})
-        return read_result(folder / "result"), ending, _printed(folder / "printed")
+        loaded = (folder / "result.loaded").exists() or not folder.exists()
+        return read_result(folder / "result"), ending, _printed(folder / "printed"), loaded
 
 
 class Runner:

@@ -39,10 +39,6 @@ def weighted_over_the_largest(rgb, heatmap, alpha):
     return _eight_bits(blend / blend.max(axis=(-3, -2, -1), keepdims=True))
 
 
-def blue_before_red(rgb, heatmap, alpha):
-    return _eight_bits((1 - alpha) * rgb / 255 + alpha * _colour(heatmap)[..., ::-1])
-
-
 def jet(rgb, heatmap, alpha):
     return _blend(rgb, heatmap, alpha, "jet")
 
@@ -61,10 +57,6 @@ def picture_of_255_wrapped(rgb, heatmap, alpha):
 
 def blend_of_0_to_1(rgb, heatmap, alpha):
     return ((1 - alpha) * rgb / 255 + alpha * _colour(heatmap)).round().astype(np.uint8)
-
-
-def inverted(rgb, heatmap, alpha):
-    return _blend(rgb, 1 - heatmap, alpha)
 
 
 def grey(rgb, heatmap, alpha):
@@ -226,7 +218,7 @@ COVER = "a pixel gets the mean of the squares that cover it: perturb.spread_over
 
 OWN = {
     "upsample": [("nearest neighbour in place of bilinear", nearest_below, ENLARGE)],
-    "one_layer": [("the last layer, whichever is asked for", the_last_layer, "the layer is an index: attention.one_layer")],
+    "one_layer": [("the last layer, whichever is asked for", the_last_layer, "layer is an index: attention.one_layer")],
     "multiply_layers": [
         ("the lower layers multiplied from the first up", from_the_first_layer_up, LAYERS),
         ("from the last layer down, whichever is asked for", every_layer_there_is, LAYERS),
@@ -239,13 +231,11 @@ OWN = {
         ("added and cut at white", added_and_cut),
         ("added and divided by the largest value", over_the_largest),
         ("weighted, then divided by the largest value", weighted_over_the_largest),
-        ("red and blue exchanged (BGR)", blue_before_red),
         ("the colours of jet in place of turbo", jet),
         ("the colours of viridis in place of turbo", viridis),
         ("truncated in place of rounded", truncated),
         ("the picture taken from 0 to 255, the colours from 0 to 1", picture_of_255_wrapped),
         ("8 bits of numbers from 0 to 1, not multiplied by 255", blend_of_0_to_1),
-        ("the heatmap inverted", inverted),
         ("the heatmap in grey, without colours", grey),
         ("faded by the heatmap itself", faded_by_the_heatmap),
     )],

@@ -94,7 +94,7 @@ def _picture_values(seed, values):
     energy = heatmap.upsample(values.pop("rolled"), (H, W))     # nowhere zero, and its maximum is not one
     rows, columns = _windows(H, 4, 6), _windows(W, 6, 7)
     rgb = 255 * heatmap.upsample(torch.rand(3, 3, 4, 5), (H, W)).movedim(1, -1)
-    return {"rgb": rgb.to(torch.uint8).numpy(), "overlay.heatmap": values["heatmap"].numpy(), "overlay.alpha": 0.3,
+    return {"rgb": rgb.to(torch.uint8).numpy(), "overlay.heatmap": values["heatmap"].numpy(), "overlay.alpha": 0.35,
             "mask": torch.rand(3, H, W) > 0.6,
             "energy_inside.heatmap": torch.cat([energy, values["full"][2:]]), "lost": torch.randn(3, 4, 6),
             "rows": rows, "columns": columns}
@@ -167,7 +167,8 @@ def attempt(function, values, given):
     given: the names of the right function's inputs, which the mistaken one gets even where it has a default.
     """
     try:
-        return np.asarray(function(**inputs_of(function, values, given)))
+        fixed = getattr(function, "keywords", {})           # of a partial
+        return np.asarray(function(**inputs_of(function, values, [name for name in given if name not in fixed])))
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
         return None
 

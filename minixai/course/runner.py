@@ -154,6 +154,7 @@ def run(request):
     try:
         names = {"__name__": "exercise", "__file__": request["submission"]}
         exec(compile(Path(request["submission"]).read_text(encoding="utf-8-sig"), request["submission"], "exec"), names)
+        Path(request["result"] + ".loaded").touch()
         result = {"loaded": True, **_of_every_pass(names.get(request["function"]), request)}
     except BaseException as problem:        # SystemExit and KeyboardInterrupt too
         result["problem"] = _one_line(problem)
