@@ -10,7 +10,7 @@
 #
 # - Article: How Grad-CAM works, 1 to 4
 # - Minutes: 35
-# - Exercise: Write C2, C3, C4, M1 and M2 yourself: `minixai start 02`.
+# - Exercise: Write C2 to M3 yourself: `minixai start 02`.
 
 # %%
 # In Colab: clone the repository, then  %pip install -e .  and  %cd lessons
