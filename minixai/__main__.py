@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 """
 VERIFY_EXAMPLES = """examples:
   minixai verify theirs.npy cat.jpg --class tabby                 Grad-CAM at the last layer of efficientnet_lite0
-  minixai verify theirs.png cat.jpg --layer stage5 --class 281    8 bits are enough; before colours, please
+  minixai verify theirs.png cat.jpg --layer stage5 --class 281    8 bits are enough; of colours it can tell less
   minixai verify theirs.npy cat.jpg --method layercam
   minixai verify theirs.npy cat.jpg --model dinov2_small --method rollout
 """

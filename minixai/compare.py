@@ -28,6 +28,7 @@ class Entry(NamedTuple):
 
 class Comparison:
     """Theirs, and every way that gives a map close to it; of the others, the nearest ones."""
+    close, most_mistakes = CLOSE, 2
 
     def __init__(self, saved):
         """saved: a SavedMap."""
@@ -43,7 +44,7 @@ class Comparison:
     def add(self, branches):
         """Compare the maps of all ways of these branches."""
         for enlarge, group in _by_function(branches, -2).items():
-            for alike in _grouped(group, lambda entry: _shapes(entry[0].values)).values():
+            for alike in grouped(group, lambda entry: _shapes(entry[0].values)).values():
                 self.tried += sum(len({way.functions[-1] for way in ways}) for _, ways in alike)
                 self._compare(enlarge, alike)
         if self.best() > CLOSE:
@@ -143,7 +144,7 @@ class Comparison:
         if not ways:
             return
         full = attempt("M1", enlarge, branch.values)
-        for normalise, group in _grouped(ways, lambda way: way.functions[-1]).items():
+        for normalise, group in grouped(ways, lambda way: way.functions[-1]).items():
             ours = attempt("M2", normalise, {"full": full})
             apart = float("inf") if ours is None else difference(self.theirs, ours, self.step)
             if not group[0].mistakes and (rank := self._rank(apart, group)) < self._best_rank:
@@ -206,12 +207,12 @@ def _by_function(branches, place):
     """{function at that place of the ways: [(branch, its ways with that function)]}"""
     groups = defaultdict(list)
     for branch in branches:
-        for function, ways in _grouped(branch.ways, lambda way: way.functions[place]).items():
+        for function, ways in grouped(branch.ways, lambda way: way.functions[place]).items():
             groups[function].append((branch, ways))
     return groups
 
 
-def _grouped(items, key):
+def grouped(items, key):
     groups = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)

@@ -14,8 +14,7 @@ def comparison(verdict, rgb=None, index=0):
     low, high = min(theirs.min(), ours.min()), max(theirs.max(), ours.max())
     panels = [(f"theirs ({_size(theirs)})", theirs, HEAT, low, high), (f"ours ({_size(ours)})", ours, HEAT, low, high)]
     if theirs.shape == ours.shape:
-        apart = float(np.abs(theirs - ours).max())
-        panels.append((f"theirs - ours, at most {apart:.2g}", theirs - ours, SIGNED, -(apart or 1), apart or 1))
+        panels.append(_apart(theirs, ours))
     figure = Figure(figsize=((INCHES + 0.5) * (len(panels) + (rgb is not None)), INCHES + 1.4), layout="constrained",
                     dpi=110)
     figure.suptitle(str(verdict).splitlines()[0], fontsize=10)
@@ -29,12 +28,22 @@ def comparison(verdict, rgb=None, index=0):
         drawn = one.imshow(values, cmap=colors, vmin=lowest, vmax=highest)
         one.set_title(name, fontsize=9)
         one.set(xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=one, fraction=0.046, pad=0.03).ax.tick_params(labelsize=7)
+        if values.ndim == 2:
+            figure.colorbar(drawn, ax=one, fraction=0.046, pad=0.03).ax.tick_params(labelsize=7)
     if not verdict.agrees and verdict.explained:
         figure.supxlabel("the cause: " + "; or ".join(str(finding) for finding in verdict.findings[:2])[:140],
                          fontsize=9)
     return figure
 
 
+def _apart(theirs, ours):
+    """The panel of the difference; of two pictures in colours, the largest of the three colours' differences."""
+    off = theirs - ours
+    most = float(np.abs(off).max())
+    if off.ndim == 3:
+        return f"difference of colours, at most {most:.2g}", np.abs(off).max(axis=-1), HEAT, 0, most or 1
+    return f"theirs - ours, at most {most:.2g}", off, SIGNED, -(most or 1), most or 1
+
+
 def _size(values):
-    return "x".join(str(side) for side in values.shape)
+    return "x".join(str(side) for side in values.shape[:2])

@@ -1,4 +1,4 @@
-"""Heatmaps as other programs save them: .npy, .npz, .pt and .png, floats or 8 bits.
+"""Heatmaps as other programs save them: .npy, .npz, .pt and .png, floats or 8 bits, or drawn in colours.
 
 Nothing in a file is run: arrays are read without pickle, tensors with weights_only, and sizes are bounded.
 """
@@ -25,12 +25,22 @@ class SavedMap:
     step: float
 
 
-def read_map(source):
-    """A path, array or tensor -> SavedMap. ValueError says what is wrong with it and what would fit.
+@dataclass(frozen=True, eq=False)
+class ColouredMap:
+    """A heatmap that was drawn in colours, alone or over the photo.
 
-    (H,W), (B,H,W) or (B,1,H,W); 8 or 16 bits or floats. An .npz has to hold one array, a .pt one tensor.
+    rgb: uint8 numpy (H,W,3), red green blue if it was saved right.
     """
-    if isinstance(source, SavedMap):
+    rgb: np.ndarray
+
+
+def read_map(source):
+    """A path, array or tensor -> SavedMap, or ColouredMap. ValueError says what is wrong with it and what would fit.
+
+    (H,W), (B,H,W) or (B,1,H,W); 8 or 16 bits or floats; (H,W,3) of 8 bits is a picture in colours. An .npz has to hold
+    one array, a .pt one tensor.
+    """
+    if isinstance(source, SavedMap | ColouredMap):
         return source
     name = "the map"
     if isinstance(source, str | Path):
@@ -51,9 +61,12 @@ def _checked(values, name, digits=None):
         raise ValueError(f"{name}: a heatmap is numbers; got {values.dtype}")
     if values.ndim == 4 and values.shape[1] == 1:
         values = values[:, 0]
+    if values.ndim == 3 and values.shape[-1] == 3 and values.shape[0] > 4 and values.dtype == np.uint8:
+        grey = bool((values == values[..., :1]).all())
+        return _checked(values[..., 0], name) if grey else ColouredMap(values)
     if values.ndim == 3 and values.shape[-1] in (3, 4) and values.shape[0] > 4:
-        raise ValueError(f"{name}: shape {values.shape} is a picture in colours; save the map itself, one number a "
-                         "pixel, before it is coloured or laid over the photo")
+        raise ValueError(f"{name}: shape {values.shape} is no heatmap; save the map itself, one number a pixel, or "
+                         "a picture in colours as 8 bits (H,W,3)")
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise ValueError(f"{name}: shape {values.shape} is no heatmap; give (H,W), or (B,H,W) for B images")
     top = {"u1": 255, "u2": 65535}.get(values.dtype.str[1:])
@@ -114,9 +127,7 @@ def _read_png(path):
             values = np.asarray(image)
             return values if values.dtype == np.uint8 else values.astype(np.uint16)
     rgb = np.asarray(open_photo(path))
-    if not (rgb == rgb[..., :1]).all():
-        raise ValueError("a picture in colours; save the map itself, one number a pixel, before it is coloured")
-    return rgb[..., 0]
+    return rgb[..., 0] if (rgb == rgb[..., :1]).all() else rgb
 
 
 def _one_array(values):

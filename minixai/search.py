@@ -73,7 +73,7 @@ class Traces:
                 functions = tuple(getattr(recipe, number.name) for number in stages(recipe))
                 alike.setdefault((id(trace), functions), (recipe, trace, []))[2].append(profile)
             self._plans[method] = [
-                Plan(tuple(profiles), recipe, trace, functions, _searched(method, recipe))
+                Plan(tuple(profiles), recipe, trace, functions, _searched(method, recipe, len(self.image)))
                 for (_, functions), (recipe, trace, profiles) in alike.items()]
         return self._plans[method]
 
@@ -108,9 +108,9 @@ class Traces:
         return self._asked[key]
 
 
-def _searched(method, recipe):
+def _searched(method, recipe, images):
     """The mistakes that are tried. With a method that asks the network many times, few are worth another recording."""
-    mistakes = mistakes_of(recipe)
+    mistakes = [mistake for mistake in mistakes_of(recipe) if images > 1 or not mistake.of_batch]
     if method in SLOW:
         return [mistake for mistake in mistakes if mistake.stage not in BEFORE_FLOW]
     return [mistake for mistake in mistakes if not mistake.recorded or method not in OTHER_CLASSES

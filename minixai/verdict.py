@@ -41,8 +41,9 @@ class Verdict:
     tried: int
     question: str           # "gradcam at features, class 285 (Egyptian cat)"
     left_out: str
-    theirs: torch.Tensor    # (B,H,W), or (B,h,w) at layer size
+    theirs: torch.Tensor    # (B,H,W), or (B,h,w) at layer size, or (1,H,W,3) if it came as a picture in colours
     ours: torch.Tensor      # of theirs' shape if there is such a map without a mistake, or else (B,H,W)
+    most_mistakes: int = 2  # how many at once were tried
 
     def __repr__(self):
         return f"<Verdict: {str(self).splitlines()[0]}>"
@@ -86,7 +87,8 @@ def _causes(verdict):
 
 def _nothing(verdict):
     yield f"not explained: no known way to compute {verdict.question} gives this map{_apart(verdict)}"
-    yield f"  {verdict.tried} ways were compared: libraries' profiles, with up to two known mistakes"
+    mistakes = "up to two known mistakes" if verdict.most_mistakes == 2 else "one known mistake"
+    yield f"  {verdict.tried} ways were compared: libraries' profiles, without and with {mistakes}"
     if verdict.left_out:
         yield f"  {verdict.left_out}"
     yield from _nearest(verdict)
@@ -121,7 +123,7 @@ def _empty(verdict):
 
 def _apart(verdict):
     if verdict.where is None:
-        return f"; its size is {verdict.theirs.shape[-2]}x{verdict.theirs.shape[-1]}"
+        return f"; its size is {verdict.theirs.shape[1]}x{verdict.theirs.shape[2]}"
     image, row, column = verdict.where
     of_image = f" of image {image}" if len(verdict.theirs) > 1 else ""
     if verdict.max_difference == 0:
@@ -132,4 +134,10 @@ def _apart(verdict):
 
 def _some(names, between):
     more = len(names) - NAMED
-    return between.join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    drawn = {name.partition(", coloured ")[2] for name in names}
+    if len(names) > 1 and len(drawn) == 1 and any(drawn):       # how a picture was drawn is said once
+        names = [name.partition(", coloured ")[0] for name in names]
+    else:
+        drawn = ()
+    of_all = "".join(f"; all coloured {how}" for how in drawn)
+    return between.join(names[:NAMED]) + (f" and {more} more" if more > 0 else "") + of_all

@@ -15,7 +15,7 @@ import torch
 from minixai.compare import CLOSE, EXACT, Comparison
 from minixai.explain import METHODS, for_one_head
 from minixai.gradcam import Cam
-from minixai.maps import read_map
+from minixai.maps import ColouredMap, read_map
 from minixai.recipe import reads
 from minixai.rounding import within_rounding
 from minixai.search import BEFORE_FLOW, OTHER_CLASSES, SLOW, Traces, branches_of, ways_with
@@ -30,16 +30,18 @@ def verify(theirs, model, image, method="gradcam", target=None, layer=None, head
     """Compare a heatmap from elsewhere with everything that is known to be computed in its place: a Verdict.
 
     theirs: a path (.npy, .npz, .pt, .png), array or tensor; (H,W) of the image or (h,w) of the layer, or a batch of
-    them; floats, raw or in [0,1], or 8 or 16 bits. model, image, method, target, layer, head: as for `explain`, what
-    the map is said to show. ValueError if the map cannot be read, or has a size that no way of computing it gives.
+    them; floats, raw or in [0,1], or 8 or 16 bits. Or a picture of it in colours, (H,W,3) of 8 bits, which tells less.
+    model, image, method, target, layer, head: as for `explain`, what the map is said to show. ValueError if the map
+    cannot be read, or has a size that no way of computing it gives.
     """
     if method not in METHODS:
         raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
     if head is not None and isinstance(METHODS[method], Cam):
         raise ValueError(f"{method} has no heads to choose from; leave head out")
     theirs = read_map(theirs)
-    if not isinstance(image, torch.Tensor) or image.dim() != 4 or len(theirs.values) != len(image):
-        raise ValueError(f"{len(theirs.values)} map(s) for an image of shape {tuple(getattr(image, 'shape', ()))}; one "
+    maps = 1 if isinstance(theirs, ColouredMap) else len(theirs.values)
+    if not isinstance(image, torch.Tensor) or image.dim() != 4 or maps != len(image):
+        raise ValueError(f"{maps} map(s) for an image of shape {tuple(getattr(image, 'shape', ()))}; one "
                          "map for each image of (B,3,H,W)")
     recipe = METHODS[method] if head is None else for_one_head(METHODS[method])
     given = {"target": target, "layer": layer} | ({} if head is None else {"head": head})
@@ -47,13 +49,26 @@ def verify(theirs, model, image, method="gradcam", target=None, layer=None, head
     given["target"] = None if (right.target == NO_CLASS).any() else right.target       # also for a changed image
     record = partial(_record, given)
     traces = Traces(model, image, partial(record, model, image))
+    question = _question(method, right, model)
+    if isinstance(theirs, ColouredMap):
+        return _of_a_picture(theirs, method, traces, head, recipe.steps(right)[-1].value.float().cpu(), question, right)
     comparison = _searched(theirs, method, traces, head)
     if not comparison.fitting:
-        raise ValueError(_sizes(theirs.values, right))
+        raise ValueError(_sizes(theirs.values.shape[-2:], right))
     equals = comparison.equals()
     moved = within_rounding(comparison, model, image, record) if comparison.best() > CLOSE else []
     ours = comparison.ours if comparison.ours is not None else recipe.steps(right)[-1].value.float().cpu()
-    return _verdict(comparison, moved or equals, ours, _question(method, right, model), _left_out(method))
+    return _verdict(comparison, moved or equals, ours, question, _left_out(method))
+
+
+def _of_a_picture(theirs, method, traces, head, heatmap, question, right):
+    """The Verdict on a heatmap that was saved in colours. heatmap: (1,H,W), without a mistake."""
+    from minixai.coloured import photo_of, searched  # late: most maps come as numbers
+    comparison = searched(theirs, method, traces, head, photo_of(traces.model, traces.image))
+    if not comparison.fitting:
+        raise ValueError(_sizes(theirs.rgb.shape[:2], right))
+    comparison.show_beside(heatmap[0])
+    return _verdict(comparison, comparison.equals(), comparison.ours, question, comparison.left_out)
 
 
 def _searched(theirs, method, traces, head):
@@ -84,7 +99,7 @@ def _record(given, model, image, recipe, keeps=AS_RETURNED, **changes):
 
 def _sizes(theirs, trace):
     """What is wrong with the map's size."""
-    size, given = tuple(trace.size), tuple(theirs.shape[-2:])
+    size, given = tuple(trace.size), tuple(theirs)
     coarse = tuple(trace.grid) if isinstance(trace, VitTrace) else tuple(trace.activations.shape[-2:])
     return (f"the map is {given[0]}x{given[1]}; the image is {size[0]}x{size[1]} and the layer's maps {coarse[0]}x"
             f"{coarse[1]}. Save it at one of these sizes, before it is resized for display")
@@ -105,15 +120,15 @@ def _verdict(comparison, entries, ours, question, left_out):
     """What the comparison amounts to."""
     theirs, apart, where = comparison.theirs, float("inf"), None
     findings = _findings(entries)
-    explained = bool(entries) and (entries[0].difference <= CLOSE or hasattr(entries[0], "rounding"))
+    explained = bool(entries) and (entries[0].difference <= comparison.close or hasattr(entries[0], "rounding"))
     agrees = explained and not findings[0].mistakes
     if theirs.shape == ours.shape:
         off = (theirs - ours).abs()
         apart = float(off.max() / ours.abs().max().clamp(min=1e-30)) if off.any() else 0.0
-        where = tuple(int(index) for index in np.unravel_index(int(off.argmax()), ours.shape))
+        where = tuple(int(index) for index in np.unravel_index(int(off.argmax()), ours.shape)[:3])
     profile = findings[0].profiles[0] if agrees else None
     return Verdict(agrees, explained, profile, apart, where, findings, comparison.tried, question, left_out, theirs,
-                   ours)
+                   ours, comparison.most_mistakes)
 
 
 def _findings(entries):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minixai.maps import SavedMap, read_map
+from minixai.maps import ColouredMap, SavedMap, read_map
 
 VALUES = np.random.RandomState(0).rand(5, 7)
 
@@ -47,6 +47,18 @@ def test_a_float_with_few_digits_says_so(dtype):
     assert 0 < float((saved.values[0] - exact).abs().max()) <= saved.step / 2 < 0.2
 
 
+def test_a_picture_in_colours_is_read_as_one(tmp_path):
+    colours = np.random.RandomState(2).randint(0, 255, (5, 7, 3), np.uint8)
+    Image.fromarray(colours).save(tmp_path / "colours.png")
+    np.save(tmp_path / "colours.npy", colours)
+    for source in (colours, torch.from_numpy(colours), tmp_path / "colours.png", tmp_path / "colours.npy"):
+        saved = read_map(source)
+        assert isinstance(saved, ColouredMap) and read_map(saved) is saved
+        np.testing.assert_array_equal(saved.rgb, colours)
+    grey = np.repeat(colours[..., :1], 3, axis=-1)
+    np.testing.assert_allclose(read_map(grey).values[0], grey[..., 0] / 255, atol=1e-12)
+
+
 def test_raw_maps_keep_their_signs_and_a_map_that_was_read_passes_through():
     saved = read_map(VALUES - 0.5)
     assert saved.values.min() < 0 and read_map(saved) is saved and isinstance(saved, SavedMap)
@@ -61,7 +73,8 @@ def test_raw_maps_keep_their_signs_and_a_map_that_was_read_passes_through():
     (np.zeros(5), "no heatmap"),
     (np.zeros((2, 3, 4, 5)), "no heatmap"),
     (np.zeros((0, 4)), "no heatmap"),
-    (np.zeros((20, 30, 3)), "a picture in colours"),
+    (np.zeros((20, 30, 3)), "a picture in colours as 8 bits"),
+    (np.zeros((20, 30, 4), np.uint8), "a picture in colours as 8 bits"),
     ("nowhere.npy", "no such file"),
     ("photo.jpg", "JPEG changes the values"),
     ("map.txt", "a heatmap is read from .npy"),
@@ -79,11 +92,9 @@ def test_files_that_are_damaged_or_hold_something_else_are_refused(tmp_path):
     (tmp_path / "text.npy").write_text("not an array")
     (tmp_path / "text.pt").write_text("not a tensor")
     Image.fromarray((VALUES * 255).astype(np.uint8)).convert("RGB").save(tmp_path / "grey.png")
-    colours = np.random.RandomState(2).randint(0, 255, (5, 7, 3), np.uint8)
-    Image.fromarray(colours).save(tmp_path / "colours.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "grey.png").read_bytes()[:60])
     for name, message in (("two.npz", "holds 2 arrays"), ("dict.pt", "holds a dict"), ("object.npy", "object.npy"),
-                          ("text.npy", "damaged"), ("text.pt", "damaged"), ("colours.png", "in colours"),
+                          ("text.npy", "damaged"), ("text.pt", "damaged"),
                           ("cut.png", "cut.png")):
         with pytest.raises(ValueError, match=message) as refused:
             read_map(tmp_path / name)

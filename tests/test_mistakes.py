@@ -8,12 +8,15 @@ import torch
 
 from minixai import METHODS
 from minixai.attention import cls_to_grid, mean_heads, multiply_layers
+from minixai.colourings import COLOURINGS
 from minixai.explain import for_one_head
 from minixai.gradcam import channel_weights, rectify, weighted_sum
 from minixai.heatmap import min_max, upsample
 from minixai.mistakes import Recording, all_mistakes, mistakes_of
 from minixai.mistakes.named import equal, name_of
 from minixai.mistakes.recorded import WithScore
+from minixai.profiles import PROFILES
+from minixai.profiles.stages import stay_coarse
 from minixai.recipe import title
 from minixai.score import class_score
 from tests.reference import networks
@@ -25,6 +28,8 @@ GRADIENTS, ACTIVATIONS = torch.randn(2, 6, 3, 5, generator=GENERATOR)
 WEIGHTS = torch.randn(6, 1, 1, generator=GENERATOR)
 ATTENTION = torch.rand(4, 3, 14, 14, generator=GENERATOR).softmax(dim=-1)
 
+SIX = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+
 
 def name(mistake):
     return f"{mistake.stage} {mistake.name}"
@@ -33,13 +38,17 @@ def name(mistake):
 def test_there_are_enough_and_over_all_stages():
     stages = Counter(mistake.stage for mistake in MISTAKES)
     assert len({(mistake.stage, mistake.name) for mistake in MISTAKES}) >= 90
-    assert set(stages) >= {"C1", "C2", "C3", "C4", "A1", "A2", "A3", "A4", "A5", "M1", "M2"}
+    assert set(stages) >= {"C1", "C2", "C3", "C4", "A1", "A2", "A3", "A4", "A5", "M1", "M2", "M3"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=name)
 def test_every_mistake_can_be_made_in_some_method_and_says_what_to_reread(mistake):
     one_head = [for_one_head(METHODS[method]) for method in ("attention", "gradattention")]
-    assert any(mistake.fits(recipe) for recipe in (*METHODS.values(), *one_head))
+    of_libraries = [profile.recipe for profile in PROFILES]
+    if mistake.stage == "M3":       # is no stage of a recipe
+        assert len(mistake.instead_of) == 1 and mistake.instead_of[0] in [one.draw for one in COLOURINGS]
+        return
+    assert any(mistake.fits(recipe) for recipe in (*METHODS.values(), *one_head, *of_libraries))
     assert mistake.reread and (not mistake.name[0].isupper() or mistake.name.startswith(("CLS", "ReLU", "A g")))
     assert hash(mistake) == hash(mistake) and not mistake.name.endswith(".")
 
@@ -79,6 +88,11 @@ CASES = [       # stage, the wrong value by hand, what it was given, the right s
      cls_to_grid, "CLS not dropped, the last token dropped"),
     ("M2", torch.tensor([[0.5, 1.0]]), {"full": torch.tensor([[2.0, 4.0]])}, min_max,
      "divided by the maximum, the minimum not taken off"),
+    ("M1", torch.tensor([[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]), {"coarse": SIX}, stay_coarse, "the map transposed"),
+    ("M1", torch.tensor([[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]]), {"coarse": SIX}, stay_coarse, "the map mirrored"),
+    ("M1", torch.tensor([[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]]), {"coarse": SIX}, stay_coarse, "the map upside down"),
+    ("M1", torch.tensor([[6.0, 5.0, 4.0], [3.0, 2.0, 1.0]]), {"coarse": SIX}, stay_coarse,
+     "the map turned by 180 degrees"),
     ("C1", -torch.tensor([3.0]), {"logits": torch.tensor([1.0, 3.0, 2.0]), "target": torch.tensor([1])}, class_score,
      "the gradient's sign turned"),
 ]

@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 import torch
 
-from minixai import METHODS, attention, cams, gradcam, heatmap, mistakes, profiles, recipe, score
+from minixai import METHODS, attention, cams, colourings, gradcam, heatmap, mistakes, profiles, recipe, score
 from minixai.attention import Attn
 from minixai.gradcam import Cam
 from minixai.profiles.chefer import min_max_of_the_batch
 
 LIBRARIES = [import_module(f"minixai.profiles.{module.name}") for module in iter_modules(profiles.__path__)]
 MISTAKES = [import_module(f"minixai.mistakes.{module.name}") for module in iter_modules(mistakes.__path__)]
-MODULES = (score, gradcam, cams, attention, heatmap, *LIBRARIES, *MISTAKES)
+MODULES = (score, gradcam, cams, attention, heatmap, colourings, *LIBRARIES, *MISTAKES)
 RECIPES = (Cam, Attn)
 SIZES = {"C": 9, "K": 6, "h": 3, "w": 5, "H": 7, "W": 11, "L": 4, "M": 2, "T": 14, "gh": 3, "gw": 4}    # T = 2 + 3·4
 VALUES = {"layer": 2, "head": 1, "size": (7, 11), "prefix_tokens": 2, "grid": (3, 4)}            # what is no tensor
-NUMPY_ONLY = {heatmap.overlay}                                                                   # draws one picture
+NUMPY_ONLY = {heatmap.overlay, colourings.over_the_largest, colourings.blended,                  # draw one picture
+              *(getattr(mistakes.display, name) for name in ("red_and_blue_exchanged", "colours_exchanged",
+                                                             "photo_exchanged", "inverted", "other_jet"))}
 WHOLE_BATCH = {min_max_of_the_batch, mistakes.finish.of_the_whole_batch}  # a library's fault: one image changes another
 
 NAMED = r"\w+(?: \([\w,]+\))?"

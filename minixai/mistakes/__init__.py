@@ -28,6 +28,7 @@ class Mistake:
     reread: str
     instead_of: tuple = ()
     of_class: bool = False      # whether it changes only what looks at a class
+    of_batch: bool = False      # whether it changes nothing where there is one image
 
     def fits(self, recipe):
         """Whether this mistake can be made in the recipe, and would change anything."""
@@ -60,8 +61,8 @@ class Recording:
 
 def all_mistakes():
     """Every known mistake, in the order of the stages."""
-    from minixai.mistakes import attentions, cams, finish, recorded  # late: they use the names above
-    return [*recorded.MISTAKES, *cams.MISTAKES, *attentions.MISTAKES, *finish.MISTAKES]
+    from minixai.mistakes import attentions, cams, display, finish, recorded  # late: they use the names above
+    return [*recorded.MISTAKES, *cams.MISTAKES, *attentions.MISTAKES, *finish.MISTAKES, *display.MISTAKES]
 
 
 def mistakes_of(recipe):

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from minixai.heatmap import min_max, upsample
 from minixai.mistakes import Mistake
+from minixai.profiles.stages import stay_coarse
 
 
 def transposed(coarse, size):
@@ -38,6 +39,26 @@ def rows_read_as_columns(coarse, size):
     """M1 folded with height and width swapped: coarse (h,w), size -> full (H,W)"""
     h, w = coarse.shape[-2:]
     return upsample(coarse.reshape(*coarse.shape[:-2], w, h), size)
+
+
+def transposed_at_layer_size(coarse):
+    """M1 map transposed, not enlarged: coarse (h,w) -> full (w,h)"""
+    return coarse.transpose(-2, -1)
+
+
+def mirrored_at_layer_size(coarse):
+    """M1 map mirrored, not enlarged: coarse (h,w) -> full (h,w)"""
+    return coarse.flip(-1)
+
+
+def upside_down_at_layer_size(coarse):
+    """M1 map upside down, not enlarged: coarse (h,w) -> full (h,w)"""
+    return coarse.flip(-2)
+
+
+def turned_round_at_layer_size(coarse):
+    """M1 map turned by 180 degrees, not enlarged: coarse (h,w) -> full (h,w)"""
+    return coarse.flip((-2, -1))
 
 
 def nearest(coarse, size):
@@ -136,13 +157,19 @@ def _not_zero(values):
 
 
 ENLARGE = "each cell over its own share of the image: heatmap.upsample"
+PLACES = "row i, column j of the map stays row i, column j: profiles.stages.stay_coarse"
 SCALE = "each map to [0,1] by itself: heatmap.min_max"
+OF_LAYER_SIZE = (stay_coarse,)
 
 MISTAKES = [
     Mistake("M1", "the map transposed", transposed, ENLARGE),
     Mistake("M1", "the map mirrored", mirrored, ENLARGE),
     Mistake("M1", "the map upside down", upside_down, ENLARGE),
     Mistake("M1", "the map turned by 180 degrees", turned_round, ENLARGE),
+    Mistake("M1", "the map transposed", transposed_at_layer_size, PLACES, OF_LAYER_SIZE),
+    Mistake("M1", "the map mirrored", mirrored_at_layer_size, PLACES, OF_LAYER_SIZE),
+    Mistake("M1", "the map upside down", upside_down_at_layer_size, PLACES, OF_LAYER_SIZE),
+    Mistake("M1", "the map turned by 180 degrees", turned_round_at_layer_size, PLACES, OF_LAYER_SIZE),
     Mistake("M1", "height and width of the image swapped", width_before_height, ENLARGE),
     Mistake("M1", "the map folded with height and width swapped", rows_read_as_columns, ENLARGE),
     Mistake("M1", "nearest neighbour in place of bilinear", nearest, ENLARGE),
@@ -153,7 +180,7 @@ MISTAKES = [
     Mistake("M2", "divided by the maximum, the minimum not taken off", over_the_maximum, SCALE),
     Mistake("M2", "divided by the largest magnitude, signs kept", over_the_largest_magnitude, SCALE),
     Mistake("M2", "divided by the sum", over_the_sum, SCALE),
-    Mistake("M2", "normalised over the whole batch", of_the_whole_batch, SCALE),
+    Mistake("M2", "normalised over the whole batch", of_the_whole_batch, SCALE, of_batch=True),
     Mistake("M2", "inverted", inverted, SCALE),
     Mistake("M2", "squared", squared, SCALE),
     Mistake("M2", "cut to [0,1] without scaling", cut_to_range, SCALE),
