@@ -17,7 +17,7 @@ from minixai.course import check, fixtures, record, report, start
 from minixai.course.blank import blanked
 from minixai.course.check import FAILED, PASSED, WAITING, Outcome
 from minixai.course.exercises import EXERCISES, find
-from minixai.course.student import answers_in, functions_in
+from minixai.course.student import functions_in
 
 TASKS = [(exercise, task) for exercise in EXERCISES.values() for task in exercise.tasks]
 HELPERS = """

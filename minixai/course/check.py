@@ -2,120 +2,152 @@
 
     not written ► wrong type ► wrong shape ► not finite ► wrong values      the first that fails is told, with a picture
 
-Every function gets the reference's inputs. What an earlier one gave is never used, so no error shows a stage late. The
-expected values are recorded arrays: this file can be handed out, it holds no solution.
+Every function gets the reference's inputs, in a process of its own (worker.py). What an earlier one gave is never used,
+so no error shows a stage late. The expected values are recorded arrays: this file can be handed out, it holds no
+solution. grade.py judges with the same lines, on other passes.
 """
-import inspect
-from contextlib import redirect_stderr, redirect_stdout
+import builtins
 from dataclasses import dataclass, field
-from io import StringIO
 
 import numpy as np
-import torch
 
 from minixai.course import fixtures
-from minixai.course.student import functions_in, like, one_line
+from minixai.course.blank import BLANK
 
 TOLERANCE = 1e-5            # of the largest expected value
 ROUNDED = 0.01              # share of a picture's numbers that may be off by one of 255
 PASSED, FAILED, WAITING = "passed", "failed", "waiting"
+KNOWN = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
+KNOWN |= {"LinAlgError", "AxisError", "OutOfMemoryError"}       # of numpy and torch
+UNREADABLE = "it gave nothing that can be read", ""
 
 
 @dataclass
 class Outcome:
-    """What is said of one function."""
+    """What is said of one function. message and hints hold no number of a pass and no word of the student's file:
+    anybody may read them. more and details are for those who may see the numbers."""
     name: str
     status: str = WAITING
-    message: str = ""                       # one sentence, for FAILED
+    message: str = ""                       # one sentence, for FAILED …
+    more: str = ""                          # … and how it goes on
+    hints: list = field(default_factory=list)       # further lines
     details: list = field(default_factory=list)     # further lines
+    printed: str = ""                       # by the student's own code
     mistake: str = ""                       # its name, if it is a known one
     expected: object = None                 # arrays, for the picture
     got: object = None
 
-
-def check(exercise, path):
-    """Every function of one exercise, on the public passes: a list of Outcome. Those behind the first failure wait."""
-    torch.set_default_dtype(torch.float32)      # the file may have changed it when it was checked before
-    student, error = functions_in(path)
-    outcomes = [Outcome(task.name) for task in exercise.tasks]
-    for outcome in outcomes:
-        if error:
-            outcome.status, outcome.message = FAILED, error
-        else:
-            judge(outcome, student, fixtures.public(exercise))
-        if outcome.status == FAILED:
-            break
-    return outcomes
+    @property
+    def sentence(self):
+        """The whole of what is wrong."""
+        return self.message + self.more
 
 
-def judge(outcome, student, passes):
-    """Run one function on every pass, and say of it what is to be said."""
-    function = student.get(outcome.name)
-    problem = head_of(outcome.name, function, passes[0][0]) if function else \
-        f"the function is not in the file: was it renamed?{like(outcome.name, student)}"
-    if problem:
-        outcome.status, outcome.message = FAILED, problem
-        return
+def check(exercise, source, worker, begin=lambda name: None, stop=lambda: False, file="exercise.py"):
+    """Every function of one exercise, on the public passes: yields an Outcome each. What is behind a failure waits.
+
+    source: the file's bytes. begin: is told a function's name before it runs. Stopped as soon as `stop()` is true.
+    """
+    waiting = False
+    for task in exercise.tasks:
+        outcome = Outcome(task.name)
+        begin(task.name)
+        if not waiting:
+            try_function(outcome, source, fixtures.public(exercise), worker, stop, file)
+        waiting = waiting or outcome.status == FAILED
+        yield outcome
+
+
+def try_function(outcome, source, passes, worker, stop=lambda: False, file="exercise.py"):
+    """Run one function of a file on every pass, and say of it what is to be said. Whether the file itself ran through."""
+    name = outcome.name
+    inputs = {f"{number}/{parameter}": arrays[f"input/{name}.{parameter}"]
+              for number, (about, arrays) in enumerate(passes) for parameter in about["tasks"][name]["inputs"]}
+    of_numpy = bool(passes[0][1][f"expected/{name}"].dtype == np.uint8)
+    run = worker.run(source, name, inputs, len(passes), of_numpy, stop, file)
+    judge(outcome, run, passes, source.decode(errors="replace").splitlines())
+    return run.loaded
+
+
+def judge(outcome, run, passes, lines=()):
+    """Compare what one function gave with what is expected, pass by pass, until one is wrong.
+
+    lines: of the student's file, to show those that an error is about.
+    """
+    outcome.printed = run.printed
+    given = run.said.get("passes")
+    problem = run.ending or run.said.get("problem")
+    if run.ending and not run.loaded:
+        problem = f"the file stops when it is loaded: {run.ending[0]}", run.ending[1]
     for number, (about, arrays) in enumerate(passes):
-        arguments = fixtures.arguments(about, arrays, outcome.name)
-        got, problem = run(function, arguments)
-        changed = changed_inputs(arguments, about, arrays, outcome.name)
-        judge_value(outcome, got, problem, changed, about, arrays, number)
+        said = given[number] if isinstance(given, list) and number < len(given) else {}
+        said = said if isinstance(said, dict) else {}
+        judge_pass(outcome, said, problem or said.get("problem"), run.arrays[number], about, arrays, lines)
         if outcome.status == FAILED:
+            if number and not outcome.mistake and not said.get("changed"):
+                outcome.hints.append(of_a_batch(outcome, about))
             return
-        if getattr(got, "grad_fn", None) is not None and not outcome.details:
-            outcome.details.append("note: it carries a graph for a backward pass, which nothing here needs")
+        if said.get("graph") is True and not outcome.hints:
+            outcome.hints.append("note: it carries a graph for a backward pass, which nothing here needs")
     outcome.status = PASSED
 
 
-def head_of(name, function, about):
-    """'' if the function can be called with the parameters of the exercise, or what is wrong with its head."""
-    wanted = about["tasks"][name]["inputs"]
-    try:
-        inspect.signature(function).bind(**dict.fromkeys(wanted))
-    except (TypeError, ValueError):
-        return f"its parameters have to be ({', '.join(wanted)}): keep the head as it was"
-    return ""
-
-
-def run(function, arguments):
-    """(what the function returns, "") or (None, why it returned nothing). Its prints are swallowed."""
-    try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            return function(**arguments), ""
-    except NotImplementedError as problem:
-        return None, not_written(str(problem))
-    except (Exception, SystemExit) as problem:
-        file = getattr(getattr(function, "__code__", None), "co_filename", "")
-        return None, f"it stops with {one_line(problem, file)}"
-
-
-def not_written(how_long):
-    """What is said of a function that is still blank."""
-    return f"not written yet ({how_long})" if how_long else "not written yet"
-
-
-def changed_inputs(arguments, about, arrays, name):
-    """The names of the inputs that the function wrote into."""
-    before = fixtures.arguments(about, arrays, name)
-    return [parameter for parameter, value in arguments.items()
-            if hasattr(value, "shape") and not np.array_equal(np.asarray(value), np.asarray(before[parameter]))]
-
-
-def judge_value(outcome, got, problem, changed, about, arrays, number):
-    """Say of one function what it did on pass `number`; the status stays as it is if nothing is wrong."""
+def judge_pass(outcome, said, problem, values, about, arrays, lines):
+    """Say of one function what it did on one pass; the status stays as it is if nothing is wrong."""
     expected = arrays[f"expected/{outcome.name}"]
-    problem = problem or compare(outcome, got, expected)
-    if not problem and changed:
-        problem = (f"right values, but it writes into its input {changed[0]}, which later stages read too: "
-                   "make a new tensor (no names that end in _, no +=, no x[...] = ...)")
-    if not problem:
-        return
-    outcome.status, outcome.message = FAILED, problem
-    outcome.expected = expected
-    name_the_mistake(outcome, about, arrays)
-    if number and not outcome.mistake and not changed:
-        outcome.details.append(of_a_batch(outcome, about))
+    outcome.got = None
+    if isinstance(problem, dict):
+        problem = told(problem, list(about["tasks"][outcome.name]["inputs"]), expected, lines)
+        outcome.details += frames_of(said.get("problem"), lines)
+    problem = problem or compare(outcome, values, said.get("tensor") is True, expected)
+    if not problem and said.get("changed"):
+        names = said["changed"] if isinstance(said["changed"], list) else [""]
+        problem = ("right values, but it writes into its input",
+                   f" {str(names[0])[:40]}, which later stages read too: make a new tensor (no names that end in _, no "
+                   "+=, no x[...] = ...)")
+    if problem:
+        outcome.status, outcome.expected = FAILED, expected
+        outcome.message, outcome.more = problem
+        name_the_mistake(outcome, about, arrays)
+
+
+def told(problem, parameters, expected, lines):
+    """(what may be told to anybody, more) of a problem as runner.py reports it; anything may stand there."""
+    kind, text, line = (problem.get(name) for name in ("kind", "text", "line"))
+    text = text if isinstance(text, str) else ""
+    where = f" (line {line})" if isinstance(line, int) and 1 <= line <= max(1, len(lines)) else ""
+    if kind == "syntax":
+        return f"the file cannot be read as Python{where}", f": {text}"
+    if kind == "gone":
+        return "the function is not in the file", f": was it renamed?{f' (there is one called {text})' if text else ''}"
+    if kind == "head":
+        return f"its parameters have to be ({', '.join(parameters)}): keep the head as it was", ""
+    if kind == "type":
+        return f"it returns no {kind_of(expected)}", f": {text}"
+    if kind == "large":
+        return "wrong shape", f": expected {expected.shape}, got {text}"
+    if kind == "numbers":
+        return wrong_numbers(expected, text)
+    return of_exception(problem, text, where) if kind == "raised" else UNREADABLE
+
+
+def of_exception(problem, text, where):
+    """The same, of an exception. A class of the student's own may be called after a number."""
+    kind = str(problem.get("type"))
+    blank = BLANK.search(text)
+    if kind == "NotImplementedError" and (blank or not text):
+        return "not written yet", f" ({blank[0]})" if blank else ""
+    start = "the file stops when it is loaded: " if problem.get("loading") else "it stops with "
+    known = kind if kind in KNOWN else "an error of its own"
+    return f"{start}{known}{where}", f": {'' if kind in KNOWN else f'{kind}: '}{text}"
+
+
+def frames_of(problem, lines):
+    """The student's own lines that an exception came through, the last ones."""
+    frames = problem.get("frames") if isinstance(problem, dict) else None
+    for frame in frames if isinstance(frames, list) else []:
+        if isinstance(frame, list) and len(frame) == 2 and frame[0] in range(1, len(lines) + 1):
+            yield f"line {frame[0]}, in {str(frame[1])[:80]}:  {lines[frame[0] - 1].strip()[:120]}"
 
 
 def of_a_batch(outcome, about):
@@ -129,54 +161,52 @@ def of_a_batch(outcome, about):
             "Index from the right: dim=-1, dim=(-2, -1)")
 
 
-def compare(outcome, got, expected):
-    """Type, shape, finiteness, values, in this order: what is wrong first, or "" if nothing is."""
-    values, problem = array_of(got, expected)
-    if problem:
-        return problem
+def compare(outcome, values, tensor, expected):
+    """Type, shape, finiteness, values, in this order: what is wrong first, in two parts, or None if nothing is."""
+    picture = expected.dtype == np.uint8
+    if values is None:
+        return UNREADABLE
+    if tensor is picture:
+        return f"it returns no {kind_of(expected)}", (
+            ": a tensor; a picture is a numpy array, as its inputs are" if picture else
+            ": a numpy array; stay in torch: its inputs are tensors, and so is what comes next")
+    if values.dtype != expected.dtype:
+        return wrong_numbers(expected, str(values.dtype))
     outcome.got = values
     if values.shape != expected.shape:
         return wrong_shape(values, expected)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = ~np.isfinite(values)
-        return f"{bad.sum()} of {bad.size} values are NaN or infinite, first at {_place(bad.argmax(), bad.shape)}"
+        return "NaN or infinite values", f": {bad.sum()} of {bad.size}, first at {_place(bad.argmax(), bad.shape)}"
     apart = np.abs(values.astype(np.float64) - expected)
-    if expected.dtype == np.uint8 and apart.max() <= 1 and (apart > 0).mean() <= ROUNDED:
-        return ""
-    allowed = 0 if expected.dtype == np.uint8 else TOLERANCE * np.abs(expected).max()
+    if picture and apart.max() <= 1 and (apart > 0).mean() <= ROUNDED:
+        return None
+    allowed = 0 if picture else TOLERANCE * np.abs(expected).max()
     if apart.max() <= allowed:
-        return ""
+        return None
     place = _place(apart.argmax(), apart.shape)
     outcome.details += [f"expected {_few(expected)}", f"got      {_few(values)}",
                         f"they differ most at {place}: expected {expected[place]:.4g}, got {values[place]:.4g}"]
-    return f"right shape, wrong values: {(apart > allowed).mean():.0%} of them differ"
+    return "right shape, wrong values", f": {(apart > allowed).mean():.0%} of them differ"
 
 
-def array_of(got, expected):
-    """(numpy array, "") or (None, what is wrong with the type): a tensor for a tensor, an array for a picture."""
-    picture = expected.dtype == np.uint8
-    if isinstance(got, np.ndarray if not picture else torch.Tensor):
-        return None, ("it returns a tensor; a picture is a numpy array, as its inputs are" if picture else
-                      "it returns a numpy array; stay in torch: its inputs are tensors, and so is what comes next")
-    if not isinstance(got, np.ndarray if picture else torch.Tensor):
-        returned = "nothing (is there a return?)" if got is None else f"a {type(got).__name__}"
-        return None, f"it returns {returned}, not a {'numpy array' if picture else 'tensor'}"
-    try:
-        values = got if picture else got.detach().cpu().numpy()
-    except (TypeError, RuntimeError):
-        return None, f"wrong type of numbers: expected {expected.dtype}, got {got.dtype}"
-    if values.dtype != expected.dtype:
-        keep = "; keep that of the inputs" if values.dtype.kind == "f" else ""
-        return None, f"wrong type of numbers: expected {expected.dtype}, got {values.dtype}{keep}"
-    return values, ""
+def kind_of(expected):
+    """A picture, 8 bits, is an array; all else is a tensor."""
+    return "numpy array" if expected.dtype == np.uint8 else "tensor"
+
+
+def wrong_numbers(expected, got):
+    """What is said of float64, bool or bfloat16, in two parts."""
+    keep = "; keep that of the inputs" if got == "float64" else ""
+    return "wrong type of numbers", f": expected {expected.dtype}, got {got}{keep}"
 
 
 def wrong_shape(values, expected):
-    """'wrong shape: …', and if the numbers are right but for that, this too."""
-    said = f"wrong shape: expected {expected.shape}, got {values.shape}"
-    if values.size == expected.size and np.allclose(values.reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-6):
-        return f"{said}; the numbers themselves are right"
-    return said
+    """What is said of a shape, in two parts, and whether the numbers are right but for that."""
+    same_size = values.size == expected.size
+    right = same_size and np.allclose(values.reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-6)
+    end = "; the numbers themselves are right" if right else ""
+    return "wrong shape", f": expected {expected.shape}, got {values.shape}{end}"
 
 
 def name_the_mistake(outcome, about, arrays):
@@ -187,8 +217,8 @@ def name_the_mistake(outcome, about, arrays):
              if same(outcome.got, arrays[f"mistake/{outcome.name}/{number}"])]
     if names:
         outcome.mistake = ", or ".join(dict.fromkeys(name for name, _ in names))
-        outcome.details += [f"this is a known mistake: {outcome.mistake}",
-                            f"reread: {'; '.join(dict.fromkeys(reread for _, reread in names))}"]
+        outcome.hints += [f"this is a known mistake: {outcome.mistake}",
+                          f"reread: {'; '.join(dict.fromkeys(reread for _, reread in names))}"]
 
 
 def same(values, known):

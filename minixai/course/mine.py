@@ -14,10 +14,7 @@ def with_mine(recipe, paths):
     """
     functions = {}
     for path in paths if isinstance(paths, (list, tuple)) else [paths]:
-        found, problem = functions_in(path)
-        if problem:
-            raise ValueError(f"{path}: {problem}")
-        functions |= found
+        functions |= functions_in(path)
     stages = {number.name: getattr(recipe, number.name).__name__ for number in fields(recipe)
               if hasattr(getattr(recipe, number.name), "__name__")}
     mine = {number: functions[name] for number, name in stages.items() if name in functions}

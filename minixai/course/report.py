@@ -4,56 +4,83 @@ from pathlib import Path
 
 from minixai.course.check import FAILED, PASSED, WAITING, check
 from minixai.course.exercises import find
-from minixai.course.student import answers_in
+from minixai.course.student import source_of
+from minixai.course.worker import Stopped, Worker
 
-INDENT = " " * 34
+INDENT = " " * 28
+PRINTED = 20                # lines of what the student's own code printed
 
 
 def main(number, path, watch=False, out="minixai-out"):
-    """Check one file and print the report; with watch, again whenever it is saved. Exit code 0 if all is right."""
+    """Check one file and print the report; with watch, again whenever it is saved. Exit code 0 if all is right.
+
+    OSError or ValueError if the file cannot be read; with watch it is waited for.
+    """
     exercise, path = find(number), Path(path)
-    while True:
-        seen = _stamp(path)
-        if verdict(exercise, path, out):
-            return 0
+    with Worker() as worker:
         if not watch:
-            return 1
-        _wait_for_another(path, seen)
-        print()
+            return 0 if verdict(exercise, path, source_of(path), worker, out) else 1
+        while True:
+            seen = _stamp(path)
+            if _watched(exercise, path, worker, out, seen):
+                return 0
+            _wait_for_another(path, seen)
+            print()
 
 
-def verdict(exercise, path, out="minixai-out"):
+def _watched(exercise, path, worker, out, seen):
+    """One verdict, given up as soon as the file is saved again; whether all is right."""
+    try:
+        source = source_of(path)
+    except (OSError, ValueError) as problem:
+        print(problem, flush=True)
+        return False
+    try:
+        return verdict(exercise, path, source, worker, out, lambda: _stamp(path) != seen)
+    except Stopped:
+        print("saved again", flush=True)
+        return False
+
+
+def verdict(exercise, path, source, worker, out="minixai-out", stop=lambda: False):
     """Print everything about one file; whether all is right. The picture comes last: matplotlib takes its time."""
-    outcomes = check(exercise, path)
-    print("\n".join(report(exercise, outcomes, path)), flush=True)
-    if picture := save_picture(exercise, outcomes, Path(out)):
-        print(f"picture: {picture}", flush=True)
-    words = list(of_the_answers(exercise, path))
-    print("\n".join(words), flush=True)
-    return all(outcome.status == PASSED for outcome in outcomes) and (bool(exercise.tasks) or not words)
-
-
-def report(exercise, outcomes, path):
-    """The lines that a student reads about the functions."""
-    yield f"exercise {exercise.number}: {exercise.title}"
-    for outcome in outcomes:
-        sign = {PASSED: "ok  ", FAILED: "here", WAITING: "    "}[outcome.status]
-        yield f"  {sign}  {outcome.name:26s}{outcome.message or outcome.status}"
-        yield from (f"{INDENT}{line}" for line in outcome.details)
+    print(f"exercise {exercise.number}: {exercise.title}", flush=True)
+    outcomes = []
+    for outcome in check(exercise, source, worker, lambda name: print(f"  {name:26s}", end="", flush=True), stop,
+                         path.name if path.suffix == ".py" and path.name.isprintable() else "exercise.py"):
+        print("\n".join(said_of(outcome)), flush=True)
+        outcomes.append(outcome)
     done = sum(outcome.status == PASSED for outcome in outcomes)
     if outcomes:
-        yield f"{done} of {len(outcomes)} right"
+        print(f"{done} of {len(outcomes)} right", flush=True)
     if exercise.see and done == len(outcomes):
-        yield f"see yours at work: minixai explain {exercise.see} --mine {path}"
+        print(f"see yours at work: minixai explain {exercise.see} --mine {path}", flush=True)
+    if picture := save_picture(exercise, outcomes, Path(out)):
+        print(f"picture: {picture}", flush=True)
+    words = list(of_the_answers(path, worker.run(source, stop=stop).said.get("answers")))
+    print("\n".join(words), flush=True)
+    return done == len(outcomes) and (bool(exercise.tasks) or not words)
 
 
-def of_the_answers(exercise, path):
+def said_of(outcome):
+    """The lines about one function; its name has been printed before it ran."""
+    yield {PASSED: "ok", WAITING: "waiting", FAILED: outcome.sentence}[outcome.status]
+    yield from (f"{INDENT}{line}" for line in [*outcome.details, *outcome.hints])
+    printed = outcome.printed.splitlines()
+    if printed:
+        yield f"{INDENT}it printed:"
+        yield from (f"{INDENT}| {_shown(line)}" for line in printed[:PRINTED])
+    if len(printed) > PRINTED:
+        yield f"{INDENT}| … and {len(printed) - PRINTED} more lines"
+
+
+def _shown(line):
+    return "".join(character if character.isprintable() or character == "\t" else "?" for character in line[:200])
+
+
+def of_the_answers(path, answers):
     """A line for each answer in words that is still empty; nobody but a person can say more of them."""
-    try:
-        answers = answers_in(path)
-    except (OSError, ValueError, SyntaxError):
-        answers = {}
-    for name, text in answers.items():
+    for name, text in (answers or {}).items():
         if not text:
             yield f"{name} is still empty: a person reads it"
     if not answers:

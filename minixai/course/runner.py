@@ -1,240 +1,240 @@
-"""What runs students' functions: a process that has torch and the inputs, and nothing of this library.
+"""What runs students' functions, for check and for grade: a process with torch and numpy, and nothing of this library.
 
-    python -I runner.py        reads one request a line, forks a child for each, answers when the child has ended
+    python -I -S runner.py      the first line of its input says where the packages are, each further line asks for a run
 
-The parent imports torch once and never runs a line of a student's. A child runs one function of one file on every
-pass, within limits, writes what it gave to a file and ends; whatever it has started is ended with it. No expected value
-is in any of these processes. See grade.py for what all this does not protect against.
+One run is one function of one file, on every pass: its inputs lie in the folder of the run, and so does, in the end,
+what it gave. No expected value is here; worker.py, which asks, compares. Each run is a process of its own, behind
+fence.py. On Linux it is forked from this one, which has torch and never runs a line of a student's; elsewhere it is this
+process itself, which ends with it.
 """
-import ctypes
-import errno
-import importlib.abc
+import ast
+import builtins
+import inspect
 import json
 import os
-import resource
-import signal
+import runpy
 import sys
-import time
+import tempfile
+import types
+from difflib import get_close_matches
 from pathlib import Path
 
-MARGIN = 2 * 2**30          # bytes of address space that torch itself takes, on top of what a function may
-WHOLE_RESULT = 2**23        # bytes; the largest expected one has some thousands
-SUBREAPER = 36              # prctl: processes that lose their parent become ours, not init's
-
-
-class NoLibrary(importlib.abc.MetaPathFinder):
-    """`import minixai` fails here: the stages to be written are in it."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "minixai":
-            raise ImportError("minixai cannot be imported while it is graded")
+PACKAGES = {"torch", "numpy", "PIL", "matplotlib", "mpl_toolkits"}
+ANSWERS = ("PREDICTION", "EXPLANATION")
+LARGEST = 2**22             # bytes of what a function returns; the largest expected one has some thousands
+SHOWN = 300                 # characters of a message
+FRAMES = 5                  # of the student's own, the last ones
+FORKS = sys.platform == "linux"
+NO_KEYBOARD = ("there is no keyboard here, so input(), breakpoint() and pdb cannot wait for you: print what you want to "
+               "see, or call your function from a script of your own")
+OUT_OF_REACH = ("other files, other programs and the network are out of reach here, in check as when it is graded "
+                "({0})")
+PROGRAMS = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile",
+            "subprocess.Popen", "socket.connect", "socket.bind"}
 
 
 def main():
-    """Answer requests until the input ends."""
-    import numpy  # noqa: F401  before the first fork: no child pays for them
+    """Answer until the input ends: after each run, its exit code."""
+    setup = json.loads(sys.stdin.readline())
+    sys.path += setup["packages"]
+    import numpy  # noqa: F401  before the first fork: no run pays for them
     import torch
     torch.set_num_threads(1)
-    sys.meta_path.insert(0, NoLibrary())
-    _adopt_orphans()
+    fence = runpy.run_path(str(Path(__file__).with_name("fence.py")))["close"]
+    print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        request = json.loads(line)
+        child = os.fork() if FORKS else 0
+        if child == 0:
+            in_a_process_of_its_own(request, setup, fence)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def answer(request):
-    """Run one request in a child of its own: {"ending": how it ended, or ""}."""
-    started = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _in_child(request)
-    ending = _wait(child, started + request["wall_seconds"])
-    _end_children()
-    return {"ending": ending, "seconds": time.monotonic() - started}
-
-
-def _wait(child, until):
-    while time.monotonic() < until:
-        pid, status, used = os.wait4(child, os.WNOHANG)
-        if pid:
-            return _ending(os.waitstatus_to_exitcode(status))
-        time.sleep(0.005)
-    _end_group(child)
-    os.waitpid(child, 0)
-    return "it was stopped: it did not come to an end in time"
-
-
-def _ending(code):
-    """How a child ended, in words; "" if it came to its end."""
-    if code == 0:
-        return ""
-    said = {-signal.SIGXCPU: "too much processor time (an endless loop?)", -signal.SIGKILL: "killed by the system, "
-            "for its memory or its processor time", -signal.SIGXFSZ: "it printed or wrote too much"}
-    if code in said:
-        return f"it was stopped: {said[code]}"
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return f"it ended its process {how}, and gave nothing"
-
-
-def _end_children():
-    """End everything that the child has left behind, in its process group or out of it."""
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
-        for pid in _children():
-            _end_group(pid)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.005)
-
-
-def _children():
-    """Process ids of our own children, from /proc; none where there is no /proc."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            after_name = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(after_name[1]) == os.getpid():
-            yield int(stat.parent.name)
-
-
-def _end_group(pid):
-    for end in (os.killpg, os.kill):
-        try:
-            end(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-
-def _adopt_orphans():
-    try:
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass            # not Linux: a process that leaves its group then outlives its submission
-
-
-def _in_child(request):
-    """Never returns. Nothing of the parent's input and output is open here."""
+def in_a_process_of_its_own(request, setup, fence):
+    """Never returns. Nothing of this process's input and output stays open, and no thread outlives the run."""
     code = 1
     try:
-        os.setsid()
         os.chdir(request["folder"])
         nothing = os.open(os.devnull, os.O_RDONLY)
-        printed = os.open(request["printed"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        printed = os.open("printed", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for ours, theirs in ((nothing, 0), (printed, 1), (printed, 2)):
             os.dup2(ours, theirs)
-        limit(request)
-        run(request)
-        sys.stdout.flush()
+        os.closerange(3, 256)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)
+        sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
+        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):         # whoever needs a folder finds this one
+            os.environ[name] = request["folder"]
+        tempfile.tempdir = request["folder"]
+        missing = fence(request["folder"], setup["readable"], request["limits"])
+        sys.addaudithook(say_what_is_out_of_reach([request["folder"], os.devnull, *(
+            path for path, whole in setup["readable"] if whole)]))
+        report = answer(request)
+        Path("report.json").write_text(json.dumps({**report, "missing": missing}), encoding="utf-8")
         code = 0
-    except OSError as problem:
-        code = 0 if problem.errno == errno.EPIPE else 1
     finally:
         os._exit(code)
 
 
-def limit(request):
-    """What a child may take. Limits are inherited by whatever it starts."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)       # Python ignores it: a flood would be an OSError to be caught
-    memory, seconds = MARGIN + request["memory"], request["seconds"]
-    for what, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, request["file_size"]),
-                       (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 64)):
-        resource.setrlimit(what, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    _, most = resource.getrlimit(resource.RLIMIT_NPROC)     # counts all of the user's; root is not bound by it
-    if most == resource.RLIM_INFINITY or most > 4096:
-        resource.setrlimit(resource.RLIMIT_NPROC, (4096, 4096))
+def say_what_is_out_of_reach(folders):
+    """An audit hook: a sentence where the fence would say "not permitted", and where there is no fence.
+
+    It stops what is done without thinking; a hostile file gets round it.
+    """
+    folders = tuple(os.path.normcase(os.path.realpath(folder)) for folder in folders)
+
+    def hook(event, arguments):
+        if event in ("builtins.input", "builtins.breakpoint"):
+            raise RuntimeError(NO_KEYBOARD)
+        if event in PROGRAMS:
+            raise PermissionError(OUT_OF_REACH.format(event))
+        if event == "open" and not isinstance(arguments[0], int):
+            path = os.path.normcase(os.path.realpath(os.fsdecode(arguments[0])))
+            if not path.startswith(folders):
+                raise PermissionError(OUT_OF_REACH.format(os.fsdecode(arguments[0])))
+    return hook
 
 
-def run(request):
-    """Load the file, run its function on every pass, and write what came out, or why nothing did."""
-    result = {"loaded": False}
+def answer(request):
+    """What is to be reported of one run. Without a function the file is read and not run."""
     try:
-        names = {"__name__": "exercise", "__file__": request["submission"]}
-        exec(compile(Path(request["submission"]).read_text(encoding="utf-8-sig"), request["submission"], "exec"), names)
-        Path(request["result"] + ".loaded").touch()
-        result = {"loaded": True, **_of_every_pass(names.get(request["function"]), request)}
+        source = Path(request["file"]).read_bytes()
+        code = compile(source, request["file"], "exec", dont_inherit=True)
+        if not request["function"]:
+            return {"answers": answers_in(source)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        return {"problem": {"kind": "syntax", "line": getattr(problem, "lineno", 0) or 0, "text": syntax(problem)}}
+    module = types.ModuleType("exercise")
+    module.__dict__.update(__file__=os.path.abspath(request["file"]), __builtins__={
+        **vars(builtins), "__import__": import_what_is_there})
+    sys.modules["exercise"] = module        # dataclasses and typing look there
+    try:
+        exec(code, module.__dict__)
     except BaseException as problem:        # SystemExit and KeyboardInterrupt too
-        result["problem"] = _one_line(problem)
-    _write(request["result"], result)
-
-
-def _of_every_pass(function, request):
-    import numpy as np
+        return {"problem": {**raised(problem, request["file"]), "loading": True}}
+    Path("loaded").touch()
+    function = module.__dict__.get(request["function"])
     if not callable(function):
-        return {"problem": "the function is not in the file: was it renamed?"}
-    passes, arrays = [], {}
-    with np.load(request["inputs"], allow_pickle=False) as file:
-        inputs = dict(file)
-    for number, parameters in enumerate(request["parameters"]):
-        given = {name: _argument(inputs[f"{number}/{request['function']}.{name}"], request["of_numpy"])
-                 for name in parameters}
-        said, values = _one_pass(function, given)
-        if values is not None:
-            arrays[str(number)] = values
-        said["changed"] = [name for name, value in given.items() if hasattr(value, "shape") and not np.array_equal(
-            np.asarray(value), inputs[f"{number}/{request['function']}.{name}"])]
-        passes.append(said)
-    return {"passes": passes, "arrays": arrays}
+        own = [name for name, value in module.__dict__.items() if getattr(value, "__module__", "") == "exercise"]
+        return {"problem": {"kind": "gone", "text": "".join(get_close_matches(request["function"], own, n=1))}}
+    return {"passes": list(every_pass(function, request))}
 
 
-def _one_pass(function, given):
-    """({"problem" or "tensor"}, array or None)."""
+def import_what_is_there(name, *how):
+    """`import` for a student's file: what every grader has. What torch itself imports does not come by here."""
+    top = name.partition(".")[0]
+    if top == "minixai":
+        raise ImportError("minixai cannot be imported here, nor when it is graded: the functions to be written are in "
+                          "it. Take the import out")
+    if top not in PACKAGES | sys.stdlib_module_names:
+        raise ModuleNotFoundError(f"{top} is not there when this is graded: Python's own modules, torch, numpy, PIL and "
+                                  "matplotlib are. A file of yours beside this one is not handed in with it", name=top)
+    return __import__(name, *how)
+
+
+def every_pass(function, request):
+    """What is to be said of each pass, until one cannot be done; the arrays are saved as 0.npy, 1.npy, …"""
     import numpy as np
-    import torch
-    try:
-        value = function(**given)
-    except NotImplementedError as problem:
-        return {"problem": f"not written yet ({problem})" if str(problem) else "not written yet"}, None
-    except BaseException as problem:
-        return {"problem": f"it stops with {_one_line(problem)}"}, None
-    tensor = isinstance(value, torch.Tensor)
-    if not tensor and type(value) is not np.ndarray:
-        returned = "nothing (is there a return?)" if value is None else f"a {type(value).__name__}"
-        return {"problem": f"it returns {returned}"}, None
-    if value.nbytes > WHOLE_RESULT:
-        return {"problem": f"it returns {value.nbytes} bytes, of the shape {tuple(value.shape)}"}, None
-    try:
-        array = np.ascontiguousarray(value.detach().cpu().numpy() if tensor else value)
-    except (TypeError, RuntimeError) as problem:
-        return {"problem": f"what it returns cannot be read: {_one_line(problem)}"}, None
-    if array.dtype.kind not in "fiub":
-        return {"problem": f"wrong type of numbers: {array.dtype}"}, None
-    return {"tensor": tensor, "dtype": array.dtype.str, "shape": list(np.shape(value))}, array.tobytes()
+    with np.load("inputs.npz", allow_pickle=False) as file:
+        inputs = dict(file)
+    os.remove("inputs.npz")
+    for number in range(request["passes"]):
+        before = {name.partition("/")[2]: value for name, value in inputs.items() if name.startswith(f"{number}/")}
+        try:
+            inspect.signature(function).bind(**before)
+        except (TypeError, ValueError):
+            yield {"problem": {"kind": "head", "text": ", ".join(before)}}
+            return
+        given = {name: argument(value, request["of_numpy"]) for name, value in before.items()}
+        said, array = one_pass(function, given, request["file"])
+        said["changed"] = [name for name, value in given.items() if differs(value, before[name])]
+        if array is not None:
+            np.save(f"{number}.npy", array, allow_pickle=False)
+        yield said
+        if "problem" in said:
+            return
 
 
-def _argument(array, of_numpy):
+def argument(array, of_numpy):
+    """An input as its function gets it: a tensor, an array, or a plain value. A copy: it may be written to."""
     import torch
     if array.ndim == 0 or array.dtype.kind == "i" and array.ndim == 1:     # a layer, a share; a grid, a size
         return tuple(array.tolist()) if array.ndim else array.item()
     return array.copy() if of_numpy else torch.from_numpy(array.copy())
 
 
-def _write(path, result):
-    """One line of JSON, then the bytes of the arrays, one pass after the other; the file has its name once whole."""
-    arrays = result.pop("arrays", {})
-    for number, said in enumerate(result.get("passes", [])):
-        said["bytes"] = len(arrays.get(str(number), b""))
-    with open(f"{path}.unfinished", "wb") as file:
-        file.write(json.dumps(result).encode() + b"\n")
-        for number in range(len(result.get("passes", []))):
-            file.write(arrays.get(str(number), b""))
-    os.replace(f"{path}.unfinished", path)
-
-
-def _one_line(problem):
+def differs(value, before):
+    """Whether a function has written into its input."""
+    import numpy as np
     try:
-        text = str(problem).strip().splitlines()
+        return hasattr(value, "shape") and not np.array_equal(np.asarray(value), before)
+    except BaseException:       # resized, or made to want a gradient: not what it was
+        return True
+
+
+def one_pass(function, given, file):
+    """(what is to be said, the array or None) of one call."""
+    import numpy as np
+    import torch
+    try:
+        value = function(**given)
+        tensor = isinstance(value, torch.Tensor)
+        if not tensor and not isinstance(value, np.ndarray):
+            what = "nothing (is there a return?)" if value is None else f"a {type(value).__name__}"
+            return {"problem": {"kind": "type", "text": what[:SHOWN]}}, None
+        size = value.numel() * value.element_size() if tensor else value.nbytes
+        if size > LARGEST:
+            return {"problem": {"kind": "large", "text": f"{tuple(value.shape)}, {size} bytes"[:SHOWN]}}, None
+        said = {"tensor": tensor, "graph": tensor and value.grad_fn is not None}
+        array = plain(value) if tensor else np.ascontiguousarray(value)
+    except BaseException as problem:
+        return {"problem": raised(problem, file)}, None
+    if array is None or array.dtype.kind not in "fiub":
+        what = f"{value.dtype}, {value.layout}" if tensor and value.layout != torch.strided else str(value.dtype)
+        return {"problem": {"kind": "numbers", "text": what[:SHOWN]}}, None
+    return said, array.reshape(value.shape)
+
+
+def plain(tensor):
+    """The numbers of a tensor as an array; None if numpy has no such numbers, or if they do not lie in a row."""
+    import numpy as np
+    try:
+        return np.ascontiguousarray(tensor.detach().cpu().resolve_conj().resolve_neg().numpy())
+    except (TypeError, RuntimeError):       # bfloat16, sparse, meta
+        return None
+
+
+def raised(problem, file):
+    """What is to be said of an exception: only what happened in the student's own lines, the last of them first."""
+    try:
+        text = str(problem).strip().partition("\n")[0]
     except BaseException:       # a student's own exception may do anything when it is read
-        text = []
-    frame, lines = problem.__traceback__, []
-    while frame is not None:
-        lines += [frame.tb_lineno] if frame.tb_frame.f_globals.get("__name__") == "exercise" else []
-        frame = frame.tb_next
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(problem).__name__}: {text[0] if text else ''}"[:300] + where
+        text = ""
+    frames, at = [], problem.__traceback__
+    while at is not None:
+        if at.tb_frame.f_code.co_filename == file:
+            frames.append((at.tb_lineno, at.tb_frame.f_code.co_name))
+        at = at.tb_next
+    return {"kind": "raised", "type": type(problem).__name__[:SHOWN], "text": text[:SHOWN],
+            "line": frames[-1][0] if frames else 0, "frames": frames[-FRAMES:]}
+
+
+def syntax(problem):
+    """A SyntaxError in a line, with the text that it is about."""
+    if isinstance(problem, UnicodeError) or "codec can't" in str(problem) or "null bytes" in str(problem):
+        return "it is no UTF-8 text; save it as UTF-8"
+    if isinstance(problem, SyntaxError) and problem.text:
+        return f"{problem.msg}: {problem.text.strip()}"[:SHOWN]
+    return str(getattr(problem, "msg", problem) or type(problem).__name__)[:SHOWN]
+
+
+def answers_in(source):
+    """{"PREDICTION": text, "EXPLANATION": text} of a file's bytes, which are not run; "" where there is none."""
+    answers = dict.fromkeys(ANSWERS, "")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            answers |= {target.id: node.value.value.strip() for target in node.targets
+                        if isinstance(target, ast.Name) and target.id in ANSWERS}
+    return answers
 
 
 if __name__ == "__main__":

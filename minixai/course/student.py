@@ -1,63 +1,35 @@
-"""A student's file: the functions in it, and the answers in words."""
-import ast
-import traceback
-from difflib import get_close_matches
+"""A student's file: its bytes, and for their own use on their own machine the functions in it."""
+import stat
 from pathlib import Path
 
-ANSWERS = ("PREDICTION", "EXPLANATION")
+from minixai.course import runner
+
+LARGEST_FILE = 2**20        # bytes
+
+
+def source_of(path):
+    """The bytes of a file. OSError or ValueError in one line if it is no file, or too large; a pipe is not opened."""
+    path = Path(path)
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {path}; `minixai start` writes one") from None
+    if not stat.S_ISREG(seen.st_mode):
+        raise ValueError(f"{path} is a folder, not a file" if path.is_dir() else f"{path} is no regular file")
+    if seen.st_size > LARGEST_FILE:
+        raise ValueError(f"{path}: a file of {seen.st_size} bytes, {LARGEST_FILE} at most")
+    return path.read_bytes()
 
 
 def functions_in(path):
-    """Run a student's file: ({name: function}, "") or ({}, what is wrong with it). It may lie anywhere."""
-    path = Path(path)
-    try:
-        source = path.read_text(encoding="utf-8-sig")
-        code = compile(source, str(path), "exec")
-    except OSError as problem:
-        missing = isinstance(problem, FileNotFoundError)
-        return {}, f"no file {path}; `minixai start` writes one" if missing else f"{path}: {problem.strerror}"
-    except UnicodeDecodeError as problem:
-        return {}, f"the file is not UTF-8 text (byte {problem.start}): save it as UTF-8"
-    except (SyntaxError, ValueError) as problem:
-        return {}, f"the file cannot be read as Python: {syntax(problem)}"
+    """Run a student's file in this process: {name: function}. ValueError or OSError in one line if that fails."""
     names = {"__name__": "exercise", "__file__": str(path)}
+    source = source_of(path)
     try:
-        exec(code, names)       # the student's own file on the student's own machine; grading has a process for it
+        exec(compile(source, str(path), "exec", dont_inherit=True), names)
+    except (SyntaxError, UnicodeError) as problem:
+        raise ValueError(f"{path} cannot be read as Python: {runner.syntax(problem)}") from None
     except (Exception, SystemExit) as problem:
-        return {}, f"the file stops when it is loaded: {one_line(problem, path)}"
-    return {name: value for name, value in names.items() if callable(value)}, ""
-
-
-def syntax(problem):
-    """A SyntaxError in one line, with the line that it is in."""
-    if not isinstance(problem, SyntaxError) or problem.lineno is None:
-        return str(problem)
-    return f"line {problem.lineno}, {problem.msg}: {(problem.text or '').strip()}"
-
-
-def answers_in(path):
-    """{"PREDICTION": text, "EXPLANATION": text}, read without running the file; "" where there is none.
-
-    ValueError if the file cannot be read as Python.
-    """
-    answers = dict.fromkeys(ANSWERS, "")
-    for node in ast.parse(Path(path).read_text(encoding="utf-8-sig")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            answers |= {target.id: node.value.value.strip() for target in node.targets
-                        if isinstance(target, ast.Name) and target.id in ANSWERS}
-    return answers
-
-
-def like(name, functions):
-    """' (there is one called channel_weight)', where a function of the file may have been renamed; or ''."""
-    own = [other for other, function in functions.items() if getattr(function, "__module__", "") == "exercise"]
-    near = get_close_matches(name, own, n=1)
-    return f" (there is one called {near[0]})" if near else ""
-
-
-def one_line(problem, file):
-    """'IndexError: … (line 12)': the last line of the student's own file that was running."""
-    frames = [frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(file)]
-    where = f" (line {frames[-1].lineno})" if frames else ""
-    text = str(problem).strip().splitlines()
-    return f"{type(problem).__name__}: {text[0] if text else ''}{where}"
+        said = runner.raised(problem, str(path))
+        raise ValueError(f"{path} stops when it is loaded: {said['type']}: {said['text']} (line {said['line']})") from None
+    return {name: value for name, value in names.items() if callable(value)}

@@ -1,0 +1,121 @@
+"""The fence around a submission: limits everywhere but on Windows, and on Linux walls that need no rights of root.
+
+    limits      processor time, memory, the size of a file                    whatever starts inherits them
+    Landlock    what is listed may be read, the run's own folder written      no other file, no /proc, no program
+    seccomp     no other process, no network, no signal, no change of rights  system calls by number
+
+This file imports nothing of the library: runner.py loads it by its path. A wall cannot be taken down from inside.
+"""
+import ctypes
+import os
+import platform
+import signal
+import struct
+import sys
+
+READ_FILE, READ_FOLDER, WRITE_FILE, REMOVE_FILE, MAKE_FILE, TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 5, 1 << 8, 1 << 14
+RIGHTS_OF = {1: 13, 2: 14, 3: 15, 4: 15}    # how many rights each version of Landlock knows; 16 since the fifth
+CREATE_RULES, ADD_RULE, RESTRICT = 444, 445, 446
+NO_NEW_RIGHTS, SECCOMP, DIE_WITH_PARENT = 38, 22, 1
+
+# What a submission may not ask of the system: its number on x86_64 and on arm64, None where there is none.
+DENIED = {
+    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "setsid": (112, 157), "setpgid": (109, 154),
+    "socket": (41, 198), "socketpair": (53, 199), "io_uring_setup": (425, 425),
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
+    "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54), "truncate": (76, 45),
+    "utime": (132, None), "utimes": (235, None), "utimensat": (280, 88), "futimesat": (261, None),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
+    "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "setpriority": (141, 140), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
+}
+CLONE, CLONE3, LIMIT = (56, 220), (435, 435), (302, 261)
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}     # column above, the kernel's name for it
+NOT_PERMITTED, NOT_THERE = 1, 38                                        # errno
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06   # of the kernel's filter language
+ALLOW, REFUSE, END = 0x7FFF0000, 0x00050000, 0x80000000
+NUMBER, MACHINE, FIRST_ARGUMENT = 0, 4, 16                              # where a filter finds them
+A_THREAD, OWN = 0x10000, 0      # what may be made by clone; whose limits may be asked for or lowered
+
+
+def close(folder, readable, limits):
+    """Put this process behind the fence, for good. Returns the names of the walls that this system does not have.
+
+    folder: where it may write. readable: [(path, whole)], all in a path, or only the names of what is in it.
+    """
+    limit(**limits)
+    if sys.platform != "linux":
+        return ["Landlock", "seccomp"]
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(DIE_WITH_PARENT, 9, 0, 0, 0)
+    libc.prctl(NO_NEW_RIGHTS, 1, 0, 0, 0)
+    no_root(libc)
+    walls = {"Landlock": _wall_around_files(libc, folder, readable), "seccomp": _wall_around_calls(libc)}
+    return [name for name, stands in walls.items() if not stands]
+
+
+def limit(seconds, memory, file_size):
+    """Bytes of memory come on top of what the process has already; where that is not told, memory has no limit."""
+    try:
+        import resource
+    except ImportError:         # Windows
+        return
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)       # Python ignores it: a flood would be an error to be caught
+    most = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_FSIZE: file_size, resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NOFILE: 128}
+    if sys.platform == "linux":
+        with open("/proc/self/statm") as file:
+            most[resource.RLIMIT_AS] = int(file.read().split()[0]) * resource.getpagesize() + memory
+    for what, value in most.items():
+        resource.setrlimit(what, (value, value))
+
+
+def no_root(libc):
+    """Root without root's powers: no limit raised, no file opened that its owner closed, no clock set."""
+    libc.capset(struct.pack("=II", 0x20080522, 0), bytes(24))
+
+
+def _wall_around_files(libc, folder, readable):
+    version = libc.syscall(CREATE_RULES, None, ctypes.c_size_t(0), 1)
+    if version < 1:
+        return False
+    known = (1 << RIGHTS_OF.get(version, 16)) - 1
+    rules = libc.syscall(CREATE_RULES, struct.pack("=Q", known), ctypes.c_size_t(8), 0)
+    own = READ_FILE | READ_FOLDER | WRITE_FILE | REMOVE_FILE | MAKE_FILE | TRUNCATE
+    allowed = [(folder, own), (os.devnull, READ_FILE | WRITE_FILE), ("/dev/urandom", READ_FILE)]
+    allowed += [(path, READ_FILE | READ_FOLDER if whole else READ_FOLDER) for path, whole in readable]
+    for path, rights in allowed:
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if not os.path.isdir(path):
+            rights &= ~READ_FOLDER
+        libc.syscall(ADD_RULE, rules, 1, struct.pack("=Qi", rights & known, opened), 0)
+        os.close(opened)
+    done = libc.syscall(RESTRICT, rules, 0) == 0
+    os.close(rules)
+    return done
+
+
+def _wall_around_calls(libc):
+    if platform.machine() not in MACHINES or sys.maxsize < 2**32:
+        return False
+    column, machine = MACHINES[platform.machine()]
+    refused = _return(REFUSE | NOT_PERMITTED)
+    program = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, machine), _return(END),
+               (LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, 1 << 30), _return(END)]       # calls of other kinds of machine
+    for numbers in DENIED.values():
+        if numbers[column] is not None:
+            program += [(EQUAL, 0, 1, numbers[column]), refused]
+    program += [(EQUAL, 0, 1, CLONE3[column]), _return(REFUSE | NOT_THERE)]         # then clone is tried, in its place
+    for call, fits in ((CLONE, (ANY_BIT, 1, 0, A_THREAD)), (LIMIT, (EQUAL, 1, 0, OWN))):
+        program += [(EQUAL, 0, 4, call[column]), (LOAD, 0, 0, FIRST_ARGUMENT), fits, refused, _return(ALLOW)]
+    program += [_return(ALLOW)]
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
+    return libc.prctl(SECCOMP, 2, struct.pack("@HP", len(program), ctypes.addressof(steps)), 0, 0) == 0
+
+
+def _return(what):
+    return (RETURN, 0, 0, what)
