@@ -59,7 +59,7 @@ def check(exercise, source, worker, begin=lambda name: None, stop=lambda: False,
 
 
 def try_function(outcome, source, passes, worker, stop=lambda: False, file="exercise.py"):
-    """Run one function of a file on every pass, and say of it what is to be said. Whether the file itself ran through."""
+    """Run one function of a file on every pass, and judge it. Returns whether the file itself ran through."""
     name = outcome.name
     inputs = {f"{number}/{parameter}": arrays[f"input/{name}.{parameter}"]
               for number, (about, arrays) in enumerate(passes) for parameter in about["tasks"][name]["inputs"]}

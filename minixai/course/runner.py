@@ -1,11 +1,11 @@
 """What runs students' functions, for check and for grade: a process with torch and numpy, and nothing of this library.
 
-    python -I -S runner.py      the first line of its input says where the packages are, each further line asks for a run
+    python -I -S runner.py      the first line of its input says where the packages are, each other one asks for a run
 
-One run is one function of one file, on every pass: its inputs lie in the folder of the run, and so does, in the end,
-what it gave. No expected value is here; worker.py, which asks, compares. Each run is a process of its own, behind
-fence.py. On Linux it is forked from this one, which has torch and never runs a line of a student's; elsewhere it is this
-process itself, which ends with it.
+A run is one function of one file, on every pass: its inputs lie in the folder of the run, and so does, in the end, what
+it gave. No expected value is here; worker.py, which asks, compares. Each run is a process of its own, behind fence.py.
+On Linux it is forked from this one, which has torch and never runs a line of a student's; elsewhere it is this process
+itself, which ends with it.
 """
 import ast
 import builtins
@@ -25,8 +25,8 @@ LARGEST = 2**22             # bytes of what a function returns; the largest expe
 SHOWN = 300                 # characters of a message
 FRAMES = 5                  # of the student's own, the last ones
 FORKS = sys.platform == "linux"
-NO_KEYBOARD = ("there is no keyboard here, so input(), breakpoint() and pdb cannot wait for you: print what you want to "
-               "see, or call your function from a script of your own")
+NO_KEYBOARD = ("there is no keyboard here, so input(), breakpoint() and pdb cannot wait for you: print what you want "
+               "to see, or call your function from a script of your own")
 OUT_OF_REACH = ("other files, other programs and the network are out of reach here, in check as when it is graded "
                 "({0})")
 PROGRAMS = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile",
@@ -126,8 +126,8 @@ def import_what_is_there(name, *how):
         raise ImportError("minixai cannot be imported here, nor when it is graded: the functions to be written are in "
                           "it. Take the import out")
     if top not in PACKAGES | sys.stdlib_module_names:
-        raise ModuleNotFoundError(f"{top} is not there when this is graded: Python's own modules, torch, numpy, PIL and "
-                                  "matplotlib are. A file of yours beside this one is not handed in with it", name=top)
+        raise ModuleNotFoundError(f"{top} is not there when this is graded: Python's own modules, torch, numpy, PIL "
+                                  "and matplotlib are. A file beside this one is not handed in with it", name=top)
     return __import__(name, *how)
 
 

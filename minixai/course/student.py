@@ -31,5 +31,6 @@ def functions_in(path):
         raise ValueError(f"{path} cannot be read as Python: {runner.syntax(problem)}") from None
     except (Exception, SystemExit) as problem:
         said = runner.raised(problem, str(path))
-        raise ValueError(f"{path} stops when it is loaded: {said['type']}: {said['text']} (line {said['line']})") from None
+        raise ValueError(f"{path} stops when it is loaded (line {said['line']}): "
+                         f"{said['type']}: {said['text']}") from None
     return {name: value for name, value in names.items() if callable(value)}
