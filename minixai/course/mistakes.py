@@ -59,6 +59,15 @@ def blend_of_0_to_1(rgb, heatmap, alpha):
     return ((1 - alpha) * rgb / 255 + alpha * _colour(heatmap)).round().astype(np.uint8)
 
 
+def floats_taken_for_8_bits(rgb, heatmap, alpha=0.5, colors="turbo"):
+    return _blend(rgb, heatmap, alpha, colors)
+
+
+def always_turbo(rgb, heatmap, alpha=0.5):
+    largest = 255 if rgb.dtype == np.uint8 else 1
+    return _eight_bits((1 - alpha) * rgb / largest + alpha * _colour(heatmap))
+
+
 def grey(rgb, heatmap, alpha):
     return _eight_bits((1 - alpha) * rgb / 255 + alpha * heatmap[..., None])
 
@@ -235,6 +244,8 @@ OWN = {
         ("the colours of viridis in place of turbo", viridis),
         ("truncated in place of rounded", truncated),
         ("the picture taken from 0 to 255, the colours from 0 to 1", picture_of_255_wrapped),
+        ("a picture of floats in [0,1] divided by 255", floats_taken_for_8_bits),
+        ("the colours of turbo, whatever colors says", always_turbo),
         ("8 bits of numbers from 0 to 1, not multiplied by 255", blend_of_0_to_1),
         ("the heatmap in grey, without colours", grey),
         ("faded by the heatmap itself", faded_by_the_heatmap),
