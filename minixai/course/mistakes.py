@@ -191,6 +191,26 @@ def _mean(lost, rows, columns):
     return rows.T @ lost @ columns / (rows.sum(dim=0)[:, None] * columns.sum(dim=0))
 
 
+def without_weights(activations):
+    return activations.sum(dim=-3)
+
+
+def mean_of_gradients(gradients):
+    return gradients.mean(dim=(-2, -1), keepdim=True)
+
+
+def sum_of_products(activations, gradients):
+    return (activations * gradients).sum(dim=(-2, -1), keepdim=True)
+
+
+def mean_of_products(activations, gradients):
+    return (activations * gradients).mean(dim=(-2, -1), keepdim=True)
+
+
+def positive_sum_of_heads(attention, attention_gradients):
+    return (attention * attention_gradients).clamp(min=0).sum(dim=-3)
+
+
 def nearest_below(coarse, size):
     """F.interpolate's "nearest", which rounds the other way than nearest-exact."""
     h, w = coarse.shape[-2:]
@@ -223,9 +243,19 @@ ENLARGE = "each cell over its own share of the image: heatmap.upsample"
 LAYERS = "the CLS row times the layer below, down to the first: attention.multiply_layers"
 BLEND = "(1 - alpha) of the picture, alpha of the colour, rounded to 8 bits: heatmap.overlay"
 ENERGY = "what lies inside, as a share of all of it: perturb.energy_inside"
+SUM = "each map times its weight, then added up: gradcam.weighted_sum"
+SHARE = "divided by the sum of the channel's activations: cams.activation_weighted_mean"
+HEADS = "positive part in each head, then the mean: attention.positive_evidence"
 COVER = "a pixel gets the mean of the squares that cover it: perturb.spread_over_pixels"
 
 OWN = {
+    "weighted_sum": [("the maps added without their weights", without_weights, SUM)],
+    "activation_weighted_mean": [
+        ("the mean of the gradients, as in Grad-CAM", mean_of_gradients, SHARE),
+        ("not divided by the sum of the activations", sum_of_products, SHARE),
+        ("divided by the number of places, not by the sum of the activations", mean_of_products, SHARE),
+    ],
+    "positive_evidence": [("summed over the heads in place of the mean", positive_sum_of_heads, HEADS)],
     "upsample": [("nearest neighbour in place of bilinear", nearest_below, ENLARGE)],
     "one_layer": [("the last layer, whichever is asked for", the_last_layer, "layer is an index: attention.one_layer")],
     "multiply_layers": [

@@ -81,16 +81,24 @@ def _cnn_values(seed):
             "coarse": positive, "full": heatmap.upsample(positive, trace.size),
             # Below zero, or dividing by the maximum would do, but with a sum that is not 0.
             "min_max.full": torch.cat([heatmap.upsample(signed + positive, trace.size), flat]),
-            # Of both signs, a sum may come near 0, and rounding decides what dividing by it gives.
-            "activation_weighted_mean.activations": trace.activations.clamp(min=0)}
+            "activation_weighted_mean.activations": little_below_zero(trace.activations)}
 
 
 def both_signs(cam):
-    """A map less its mean.
+    """A map less its mean, up to 2; zeros stay zeros.
 
-    One that is positive by chance would not show a forgotten ReLU; of a negative one, nothing is left to upsample.
+    One that is positive by chance would not show a forgotten ReLU; of a negative one, nothing is left to upsample; and
+    within [0,1] a map cut at 1 looks right.
     """
-    return cam - cam.mean(dim=(-2, -1), keepdim=True)
+    cam = cam - cam.mean(dim=(-2, -1), keepdim=True)
+    return 2 * cam / cam.amax(dim=(-2, -1), keepdim=True).clamp(min=1e-9)
+
+
+def little_below_zero(activations):
+    """Activations whose sums are not 0 unless all are: of both signs by chance, rounding would decide the quotient."""
+    activations = activations.clamp(min=0)
+    activations[..., 0, 0] -= 0.1 * activations.sum(dim=(-2, -1))
+    return activations
 
 
 def _vit_values(seed):
