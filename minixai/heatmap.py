@@ -36,7 +36,8 @@ def overlay(rgb, heatmap, alpha=0.5, colors="turbo"):
     """M3 overlay: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)
 
     The heatmap in colour, laid over the picture: (1 - alpha) * rgb + alpha * color. Blue is 0, red is 1.
-    rgb: uint8 or floats in [0,1]; heatmap: floats in [0,1]; returns uint8. ValueError if sizes or ranges do not fit.
+    rgb: uint8 or floats in [0,1]; heatmap: floats in [0,1]; colors: a colour map of matplotlib; returns uint8, rounded.
+    ValueError if sizes or ranges do not fit; in the exercise they always do.
     """
     from matplotlib import colormaps  # late: a program that draws nothing need not wait for matplotlib
     rgb, heatmap = _array(rgb), _array(heatmap)

@@ -73,15 +73,15 @@ def student_of(function, task):
 
     None if the mistake needs to know what the right function is not given.
     """
-    about, _ = fixtures.public(next(exercise for exercise, one in TASKS if one == task))[0]
-    given = about["tasks"][task.name]["inputs"]
+    head = signature(task.function)
+    given = head.parameters
     fixed = getattr(function, "keywords", {})           # of a partial
     reads = signature(function).parameters
     if any(name not in given and parameter.default is parameter.empty for name, parameter in reads.items()):
         return None
     names = {"mistake": function}
     passed = ", ".join(f"{name}={name}" for name in reads if name in given and name not in fixed)
-    exec(f"def {task.name}({', '.join(given)}):\n    return mistake({passed})", names)
+    exec(f"def {task.name}{head}:\n    return mistake({passed})", names)
     return names[task.name]
 
 
@@ -137,8 +137,21 @@ def test_public_fixtures_are_what_the_library_gives_now(number):
         assert set(now) == set(arrays)
         for name, array in arrays.items():
             assert array.dtype == now[name].dtype
-            assert np.allclose(now[name], array, rtol=1e-4, atol=1e-6, equal_nan=True)
+            assert recorded_again(now[name], array), name
         assert (fixtures.FOLDER / f"{number}_{seed}.npz").stat().st_size < 100_000
+
+
+def recorded_again(now, recorded):
+    """What another processor may do: random weights differ in the last bit already, and a sharp softmax makes a hundred
+    times as much of it, 2e-5 of an array's largest number. Allowed is 1e-4 of it; of 8 bits, one number in a hundred
+    rounded the other way. Names, sizes and what is not finite are equal.
+    """
+    if recorded.dtype.kind != "f":
+        return np.array_equal(now, recorded) or recorded.dtype == np.uint8 and check.same(now, recorded)
+    finite = np.isfinite(recorded)
+    apart = np.abs(now[finite] - recorded[finite])
+    return (np.array_equal(now[~finite], recorded[~finite], equal_nan=True)
+            and apart.max(initial=0) <= 1e-4 * np.abs(recorded[finite]).max(initial=0))
 
 
 def test_the_recorder_is_deterministic_and_leaves_the_random_state_alone():
@@ -207,7 +220,8 @@ def test_other_right_ways_pass_too(tmp_path):
             return torch.where(span > 1e-6 * full.abs().max(), (full - low) / span.clamp(min=1e-30), 0)
         def overlay(rgb, heatmap, alpha=0.5, colors="turbo"):
             colour = colormaps[colors](heatmap)[..., :3] * 255
-            return np.rint(rgb * (1 - alpha) + colour * alpha).astype("uint8")
+            picture = rgb if rgb.dtype == "uint8" else rgb * 255
+            return np.rint(picture * (1 - alpha) + colour * alpha).astype("uint8")
         """
     assert "6 of 6 right" in said(tmp_path, text)
 
@@ -227,7 +241,7 @@ def test_every_known_mistake_is_rejected_and_named(exercise, task):
         assert outcome.status == FAILED and name in outcome.mistake.split(", or "), (name, outcome)
         assert any(line.startswith("reread: ") and len(line) > 12 for line in outcome.details)
         planted += 1
-    assert planted >= {"activation_weighted_mean": 1, "positive_place_weights": 2, "rectify": 3}.get(task.name, 4) - 1
+    assert planted >= {"positive_place_weights": 2, "rectify": 3}.get(task.name, 4) - 1
 
 
 def _does_not_fit(function, one, task):

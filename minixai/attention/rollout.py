@@ -59,14 +59,14 @@ def one_layer(mixing, layer):
     return mixing[..., layer, :1, :]
 
 
-def multiply_layers(mixing, layer, rows=slice(0, 1)):
+def multiply_layers(mixing, layer):
     """A4 multiply down to the input: mixing (L,T,T), layer -> flow (1,T)
 
     The row of CLS at the given layer times the matrix of the layer below, and so on down to the first. Only the CLS
-    row is read later, so one row goes through the layers, never a T x T product; rows=slice(None) gives all (T,T).
+    row is read later, so one row goes through the layers here; it is the first row of the whole T x T product.
     """
     last = layer % mixing.shape[-3]
-    flow = mixing[..., last, rows, :]
+    flow = mixing[..., last, :1, :]
     for below in reversed(range(last)):
         flow = flow @ mixing[..., below, :, :]
     return flow

@@ -59,6 +59,15 @@ def blend_of_0_to_1(rgb, heatmap, alpha):
     return ((1 - alpha) * rgb / 255 + alpha * _colour(heatmap)).round().astype(np.uint8)
 
 
+def floats_taken_for_8_bits(rgb, heatmap, alpha=0.5, colors="turbo"):
+    return _blend(rgb, heatmap, alpha, colors)
+
+
+def always_turbo(rgb, heatmap, alpha=0.5):
+    largest = 255 if rgb.dtype == np.uint8 else 1
+    return _eight_bits((1 - alpha) * rgb / largest + alpha * _colour(heatmap))
+
+
 def grey(rgb, heatmap, alpha):
     return _eight_bits((1 - alpha) * rgb / 255 + alpha * heatmap[..., None])
 
@@ -182,6 +191,26 @@ def _mean(lost, rows, columns):
     return rows.T @ lost @ columns / (rows.sum(dim=0)[:, None] * columns.sum(dim=0))
 
 
+def without_weights(activations):
+    return activations.sum(dim=-3)
+
+
+def mean_of_gradients(gradients):
+    return gradients.mean(dim=(-2, -1), keepdim=True)
+
+
+def sum_of_products(activations, gradients):
+    return (activations * gradients).sum(dim=(-2, -1), keepdim=True)
+
+
+def mean_of_products(activations, gradients):
+    return (activations * gradients).mean(dim=(-2, -1), keepdim=True)
+
+
+def positive_sum_of_heads(attention, attention_gradients):
+    return (attention * attention_gradients).clamp(min=0).sum(dim=-3)
+
+
 def nearest_below(coarse, size):
     """F.interpolate's "nearest", which rounds the other way than nearest-exact."""
     h, w = coarse.shape[-2:]
@@ -214,9 +243,19 @@ ENLARGE = "each cell over its own share of the image: heatmap.upsample"
 LAYERS = "the CLS row times the layer below, down to the first: attention.multiply_layers"
 BLEND = "(1 - alpha) of the picture, alpha of the colour, rounded to 8 bits: heatmap.overlay"
 ENERGY = "what lies inside, as a share of all of it: perturb.energy_inside"
+SUM = "each map times its weight, then added up: gradcam.weighted_sum"
+SHARE = "divided by the sum of the channel's activations: cams.activation_weighted_mean"
+HEADS = "positive part in each head, then the mean: attention.positive_evidence"
 COVER = "a pixel gets the mean of the squares that cover it: perturb.spread_over_pixels"
 
 OWN = {
+    "weighted_sum": [("the maps added without their weights", without_weights, SUM)],
+    "activation_weighted_mean": [
+        ("the mean of the gradients, as in Grad-CAM", mean_of_gradients, SHARE),
+        ("not divided by the sum of the activations", sum_of_products, SHARE),
+        ("divided by the number of places, not by the sum of the activations", mean_of_products, SHARE),
+    ],
+    "positive_evidence": [("summed over the heads in place of the mean", positive_sum_of_heads, HEADS)],
     "upsample": [("nearest neighbour in place of bilinear", nearest_below, ENLARGE)],
     "one_layer": [("the last layer, whichever is asked for", the_last_layer, "layer is an index: attention.one_layer")],
     "multiply_layers": [
@@ -235,6 +274,8 @@ OWN = {
         ("the colours of viridis in place of turbo", viridis),
         ("truncated in place of rounded", truncated),
         ("the picture taken from 0 to 255, the colours from 0 to 1", picture_of_255_wrapped),
+        ("a picture of floats in [0,1] divided by 255", floats_taken_for_8_bits),
+        ("the colours of turbo, whatever colors says", always_turbo),
         ("8 bits of numbers from 0 to 1, not multiplied by 255", blend_of_0_to_1),
         ("the heatmap in grey, without colours", grey),
         ("faded by the heatmap itself", faded_by_the_heatmap),

@@ -3,6 +3,9 @@
     python -m minixai.course.record         # writes the public ones again
 
     pass_of(seed) ─► {name: value} of every stage ─► fixture(exercise, seed): inputs, expected, mistakes ─► .npz
+
+What a docstring asks for has to be in some pass, or a function that leaves it out would be right. A parameter with a
+default is given in one kind of pass and left out in the other.
 """
 import json
 from dataclasses import replace
@@ -18,27 +21,33 @@ from minixai.course.check import same
 from minixai.course.exercises import EXERCISES
 from minixai.course.fixtures import FOLDER, PUBLIC
 from minixai.course.mistakes import OWN
-from minixai.gradcam import Cam
+from minixai.gradcam import channel_weights, weighted_sum
 from minixai.mistakes import all_mistakes
 from minixai.trace import record_cnn, record_vit
 from minixai.vit import ViT
 
 SHARED = ("rows", "columns")        # one for all images
+COLORS = ("viridis", "jet", "magma")
+ZERO = "In image 3 nothing speaks for the class: every gradient is zero, and so is the map. 0/0 is not 0."
+FLAT = "Image 4 is flat: one number everywhere, and not zero. 0/0 is not 0."
+FLOATS = "The picture is floats in [0,1] here, alpha is left at its default, and colors is {!r}."
 
 
-def pass_of(seed):
+def pass_of(seed, batch=None):
     """All values of one pass of a small CNN and a small ViT with random weights: {name: tensor or plain value}.
 
     The sizes follow from the seed, and no two that could be confused are equal. Odd seeds give one image, even ones a
-    batch in front of every tensor: a stage that indexes from the right does both. "function.name" is a value of one
-    function alone, where what the recipe would give it cannot tell right from wrong.
+    batch in front of every tensor (or as `batch` says): a stage that indexes from the right does both. "function.name"
+    is a value of one function alone, where what the recipe would give it cannot tell right from wrong.
     """
+    batch = seed % 2 == 0 if batch is None else batch
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         values = _cnn_values(seed)
         values |= _vit_values(seed)
-        values |= _picture_values(seed, values)
-    return values if seed % 2 == 0 else first_image(values)
+        values |= _mask_and_squares(values)
+        values |= _pictures(seed, values, batch)
+    return values if batch else first_image(values)
 
 
 def first_image(values):
@@ -62,16 +71,34 @@ def _cnn_values(seed):
     model.load_state_dict(state)
     trace = record_cnn(model, torch.randn(3, 3, 8 * h, 8 * w), target=[seed % 4, (seed + 1) % 4, 4], layer=layer)
     trace = replace(trace, size=(2 * h + 11, 2 * w + 14))       # no whole multiple of the map, as with most photos
-    steps = {step.id: step.value for step in Cam().steps(trace)}
-    signed = {step.id: step.value for step in Cam(C4=keep_the_sign).steps(trace)}
-    return {"activations": trace.activations, "gradients": trace.gradients, "size": trace.size, "weights": steps["C2"],
-            "cam": steps["C3"], "coarse": steps["C4"], "full": steps["M1"], "heatmap": steps["M2"],
-            "min_max.full": signed["M1"]}       # behind a ReLU the lowest is 0, and dividing by the maximum would do
+    weights = channel_weights(trace.gradients)
+    cam = weighted_sum(trace.activations, weights)
+    signed = both_signs(cam)
+    positive = signed.clamp(min=0)
+    flat = torch.full((1, *trace.size), 0.3)
+    return {"activations": trace.activations, "gradients": trace.gradients, "size": trace.size, "weights": weights,
+            "cam": cam, "rectify.cam": signed,
+            "coarse": positive, "full": heatmap.upsample(positive, trace.size),
+            # Below zero, or dividing by the maximum would do, but with a sum that is not 0.
+            "min_max.full": torch.cat([heatmap.upsample(signed + positive, trace.size), flat]),
+            "activation_weighted_mean.activations": little_below_zero(trace.activations)}
 
 
-def keep_the_sign(cam):
-    """C4 keep the sign: cam (h,w) -> coarse (h,w)"""
-    return cam
+def both_signs(cam):
+    """A map less its mean, up to 2; zeros stay zeros.
+
+    One that is positive by chance would not show a forgotten ReLU; of a negative one, nothing is left to upsample; and
+    within [0,1] a map cut at 1 looks right.
+    """
+    cam = cam - cam.mean(dim=(-2, -1), keepdim=True)
+    return 2 * cam / cam.amax(dim=(-2, -1), keepdim=True).clamp(min=1e-9)
+
+
+def little_below_zero(activations):
+    """Activations whose sums are not 0 unless all are: of both signs by chance, rounding would decide the quotient."""
+    activations = activations.clamp(min=0)
+    activations[..., 0, 0] -= 0.1 * activations.sum(dim=(-2, -1))
+    return activations
 
 
 def _vit_values(seed):
@@ -88,16 +115,21 @@ def _vit_values(seed):
             "rolled": steps["A5"]}
 
 
-def _picture_values(seed, values):
-    """What is no stage of a recipe: a picture and a mask, and squares that wander over it."""
+def _mask_and_squares(values):
+    """What is no stage of a recipe: a mask, and squares that wander over a picture."""
     H, W = values["size"]
     energy = heatmap.upsample(values.pop("rolled"), (H, W))     # nowhere zero, and its maximum is not one
-    rows, columns = _windows(H, 4, 6), _windows(W, 6, 7)
-    rgb = 255 * heatmap.upsample(torch.rand(3, 3, 4, 5), (H, W)).movedim(1, -1)
-    return {"rgb": rgb.to(torch.uint8).numpy(), "overlay.heatmap": values["heatmap"].numpy(), "overlay.alpha": 0.35,
-            "mask": torch.rand(3, H, W) > 0.6,
-            "energy_inside.heatmap": torch.cat([energy, values["full"][2:]]), "lost": torch.randn(3, 4, 6),
-            "rows": rows, "columns": columns}
+    return {"mask": torch.rand(3, H, W) > 0.6, "energy_inside.heatmap": torch.cat([energy, values["full"][2:]]),
+            "lost": torch.randn(3, 4, 6), "rows": _windows(H, 4, 6), "columns": _windows(W, 6, 7)}
+
+
+def _pictures(seed, values, batch):
+    """One picture of 8 bits at an alpha of its own; or a batch of floats in other colours at the default alpha."""
+    picture = heatmap.upsample(torch.rand(3, 3, 4, 5), values["size"]).movedim(1, -1).numpy()
+    heat = {"overlay.heatmap": heatmap.min_max(values["full"]).numpy()}
+    if batch:
+        return heat | {"rgb": picture, "overlay.colors": COLORS[seed // 2 % len(COLORS)]}
+    return heat | {"rgb": (255 * picture).astype(np.uint8), "overlay.alpha": 0.35}
 
 
 def _windows(side, count, patch):
@@ -115,14 +147,15 @@ def _stronger(model):
 def fixture(exercise, seed):
     """{name: array} for one exercise and one pass: inputs, expected values, and what known mistakes give instead."""
     values, arrays, about = pass_of(seed), {}, {"seed": seed, "tasks": {}}
+    alone = pass_of(seed, batch=False) if seed % 2 == 0 else None
     for task in exercise.tasks:
         inputs = inputs_of(task.function, values)
         expected = task.function(**inputs)
-        known = list(known_mistakes(task, values, expected, batch=seed % 2 == 0))
+        known = list(known_mistakes(task, values, expected, alone))
         arrays |= {f"input/{task.name}.{name}": np.asarray(value) for name, value in inputs.items()}
         arrays[f"expected/{task.name}"] = np.asarray(expected)
         arrays |= {f"mistake/{task.name}/{number}": value for number, (_, _, value) in enumerate(known)}
-        about["tasks"][task.name] = {"inputs": list(inputs), "remarks": _remarks(task, expected, seed),
+        about["tasks"][task.name] = {"inputs": list(inputs), "remarks": _remarks(inputs, expected, seed),
                                      "mistakes": [[name, reread] for name, reread, _ in known]}
     return {"about": np.array(json.dumps(about)), **arrays}
 
@@ -135,19 +168,16 @@ def inputs_of(function, values, also=()):
             if parameter.default is parameter.empty or name in also or own[name] in values}
 
 
-def known_mistakes(task, values, expected, batch):
+def known_mistakes(task, values, expected, alone=None):
     """(name, reread, array) for every known mistake that gives another value.
 
-    A mistake shows on one image already. On a batch, only those are kept that are right for each image alone.
+    alone: beside a batch, the values of the pass of one image. What goes wrong there is left out: it is named there.
     """
-    own = inputs_of(task.function, values)
-    values = {name: value for name, value in values.items() if "." not in name} | own
-    alone = first_image(values) if batch else None
     for name, function, reread in mistakes_for(task):
-        value = attempt(function, values, own)
+        value = attempt(function, task, values)
         if value is None or same(value, np.asarray(expected)):
             continue
-        if not batch or same(attempt(function, alone, own), np.asarray(attempt(task.function, alone, own))):
+        if alone is None or same(attempt(function, task, alone), attempt(task.function, task, alone)):
             yield name, reread, value
 
 
@@ -161,11 +191,13 @@ def mistakes_for(task):
     yield from OWN.get(task.name, ())
 
 
-def attempt(function, values, given):
-    """What a mistaken stage gives on these values, an array; None where it does not fit them.
+def attempt(function, task, values):
+    """What a function in the place of the task's gives on these values, an array; None where it does not fit them.
 
-    given: the names of the right function's inputs, which the mistaken one gets even where it has a default.
+    It gets what the right one gets, even where it has a default, and may read other values of the pass.
     """
+    given = inputs_of(task.function, values)
+    values = {name: value for name, value in values.items() if "." not in name} | given
     try:
         fixed = getattr(function, "keywords", {})           # of a partial
         return np.asarray(function(**inputs_of(function, values, [name for name in given if name not in fixed])))
@@ -173,11 +205,13 @@ def attempt(function, values, given):
         return None
 
 
-def _remarks(task, expected, seed):
+def _remarks(inputs, expected, seed):
     """Of each image of a batch, what is special about it."""
+    if "colors" in inputs:
+        return [FLOATS.format(inputs["colors"])] * len(expected)
     if seed % 2 or len(expected) < 3 or expected[2].any():
         return []
-    return ["", "", "In image 3 nothing speaks for the class: every gradient is zero, and so is the map. 0/0 is not 0."]
+    return ["", "", ZERO, FLAT][:len(expected)]
 
 
 def save(exercise, seed, folder=FOLDER):

@@ -2,7 +2,7 @@
 
 Letters: L layers, M heads, T = prefix + gh·gw tokens. A batch passes through in front.
 """
-from functools import partial
+from functools import partial, reduce
 
 import torch
 
@@ -132,7 +132,7 @@ def column_of_one_layer(mixing, layer):
 
 def column_of_the_product(mixing, layer):
     """A4 CLS column of the product: mixing (L,T,T), layer -> flow (1,T)"""
-    return multiply_layers(mixing, layer, rows=slice(None))[..., :, 0][..., None, :]
+    return _whole_product(mixing, layer)[..., :, 0][..., None, :]
 
 
 def all_rows_of_one_layer(mixing, layer):
@@ -142,7 +142,13 @@ def all_rows_of_one_layer(mixing, layer):
 
 def all_rows_of_the_product(mixing, layer):
     """A4 mean over all rows of the product: mixing (L,T,T), layer -> flow (1,T)"""
-    return multiply_layers(mixing, layer, rows=slice(None)).mean(dim=-2, keepdim=True)
+    return _whole_product(mixing, layer).mean(dim=-2, keepdim=True)
+
+
+def _whole_product(mixing, layer):
+    """All rows of the product down to the input: mixing (L,T,T), layer -> (T,T)"""
+    from_last_to_first = mixing[..., :layer + 1, :, :].flip(-3).unbind(dim=-3)
+    return reduce(torch.matmul, from_last_to_first)
 
 
 def second_row(mixing, layer):

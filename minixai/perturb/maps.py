@@ -34,7 +34,8 @@ def energy_inside(heatmap, mask):
 
     The energy-based pointing game of Wang et al. 2020 (Score-CAM, https://arxiv.org/abs/1910.01279). Chance: a flat map
     scores the mask's share of the picture. An empty map has no energy and scores 0. Count before min-max (step "M1"),
-    which moves the zero that the shares are counted from. ValueError for negative values: clamp(min=0) first.
+    which moves the zero that the shares are counted from. ValueError for negative values: clamp(min=0) first; in the
+    exercise there are none.
     """
     heatmap, mask = _with_mask(heatmap, mask)
     if heatmap.min() < 0:
