@@ -10,10 +10,10 @@ import torch
 from matplotlib import colormaps
 from torch.nn import functional as F
 
-from minixai.course import check, fixtures, record
-from minixai.course.check import FAILED, PASSED, Outcome
+from minixai.course import fixtures, record
+from minixai.course.check import FAILED, PASSED
 from minixai.course.exercises import EXERCISES
-from tests.test_course import student_of
+from tests.test_course import judged, student_of
 
 TASKS = {task.name: (exercise, task) for exercise in EXERCISES.values() for task in exercise.tasks}
 HIDDEN = (range(1001, 1005), range(4_000_001, 4_000_005))      # the seeds of two gradings, four passes each
@@ -38,9 +38,7 @@ def passes():
 
 
 def verdict(name, function, run):
-    outcome = Outcome(name)
-    check.judge(outcome, {name: function}, run)
-    return outcome
+    return judged(name, function, run)
 
 
 # ---- right ways, none of them the library's
@@ -204,7 +202,7 @@ def as_asked(name, function):
 def test_every_right_way_passes(name, number, passes):
     for run in passes(name):
         outcome = verdict(name, as_asked(name, RIGHT[name][number]), run)
-        assert outcome.status == PASSED, (outcome.message, outcome.details)
+        assert outcome.status == PASSED, (outcome.sentence, outcome.details)
 
 
 # ---- ways that leave out one thing that is asked for: {function: [(what is left out, it, what has to be said)]}
@@ -435,7 +433,7 @@ def test_what_leaves_out_a_thing_that_is_asked_for_fails_with_a_sentence(name, n
     for run in passes(name):
         outcome = verdict(name, as_asked(name, function), run)
         assert outcome.status == FAILED, what
-        assert said in "\n".join([outcome.message, *outcome.details]), (what, outcome.message, outcome.details)
+        assert said in "\n".join([outcome.sentence, *outcome.hints]), (what, outcome)
 
 
 # ---- the passes

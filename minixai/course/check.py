@@ -97,8 +97,8 @@ def judge_pass(outcome, said, problem, values, about, arrays, lines):
     expected = arrays[f"expected/{outcome.name}"]
     outcome.got = None
     if isinstance(problem, dict):
+        outcome.details += frames_of(problem, lines)
         problem = told(problem, list(about["tasks"][outcome.name]["inputs"]), expected, lines)
-        outcome.details += frames_of(said.get("problem"), lines)
     problem = problem or compare(outcome, values, said.get("tensor") is True, expected)
     if not problem and said.get("changed"):
         names = said["changed"] if isinstance(said["changed"], list) else [""]
@@ -144,7 +144,7 @@ def of_exception(problem, text, where):
 
 def frames_of(problem, lines):
     """The student's own lines that an exception came through, the last ones."""
-    frames = problem.get("frames") if isinstance(problem, dict) else None
+    frames = problem.get("frames")
     for frame in frames if isinstance(frames, list) else []:
         if isinstance(frame, list) and len(frame) == 2 and frame[0] in range(1, len(lines) + 1):
             yield f"line {frame[0]}, in {str(frame[1])[:80]}:  {lines[frame[0] - 1].strip()[:120]}"

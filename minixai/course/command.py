@@ -27,7 +27,8 @@ def add_to(commands):
                      "Exit code 0: all is right; 1: not yet; 2: there is no file to check.")
     check.add_argument("exercise", help="a number")
     check.add_argument("file", nargs="?", type=Path, help="default: exercise_NN.py")
-    check.add_argument("--watch", action="store_true", help="check again each time the file is saved, even while it runs")
+    check.add_argument("--watch", action="store_true", help="check again each time the file is saved,"
+                       " even while it runs")
     check.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
     release = _command(commands, "release", "for instructors: the tree for students", INSTRUCTOR, _release)
     release.add_argument("out", type=Path, metavar="OUT", help="a new folder")
@@ -55,7 +56,7 @@ _seed.__name__ = "whole number"         # what argparse calls it when it is none
 
 
 def _ask_for_seed():
-    """From the terminal without an echo, or from a pipe: so it is in no list of processes, and in no shell's history."""
+    """From the terminal without an echo, or from a pipe: then no list of processes and no shell's history shows it."""
     text = getpass("seed: ") if sys.stdin.isatty() else sys.stdin.readline()
     try:
         return int(text)

@@ -144,9 +144,7 @@ def every_pass(function, request):
         except (TypeError, ValueError):
             yield {"problem": {"kind": "head", "text": ", ".join(before)}}
             return
-        given = {name: argument(value, request["of_numpy"]) for name, value in before.items()}
-        said, array = one_pass(function, given, request["file"])
-        said["changed"] = [name for name, value in given.items() if differs(value, before[name])]
+        said, array = one_pass(function, before, request["of_numpy"], request["file"])
         if array is not None:
             np.save(f"{number}.npy", array, allow_pickle=False)
         yield said
@@ -163,35 +161,41 @@ def argument(array, of_numpy):
 
 
 def differs(value, before):
-    """Whether a function has written into its input."""
-    import numpy as np
-    try:
-        return hasattr(value, "shape") and not np.array_equal(np.asarray(value), before)
-    except BaseException:       # resized, or made to want a gradient: not what it was
-        return True
-
-
-def one_pass(function, given, file):
-    """(what is to be said, the array or None) of one call."""
+    """Whether a function has written into its input. That it now wants a gradient is no difference."""
     import numpy as np
     import torch
+    value = value.detach().numpy() if isinstance(value, torch.Tensor) else value
+    return isinstance(value, np.ndarray) and not np.array_equal(value, before)
+
+
+def one_pass(function, inputs, of_numpy, file):
+    """(what is to be said, the array or None) of one call. inputs: {parameter: array}, which stay as they are."""
+    given = {name: argument(value, of_numpy) for name, value in inputs.items()}
     try:
         value = function(**given)
-        tensor = isinstance(value, torch.Tensor)
-        if not tensor and not isinstance(value, np.ndarray):
-            what = "nothing (is there a return?)" if value is None else f"a {type(value).__name__}"
-            return {"problem": {"kind": "type", "text": what[:SHOWN]}}, None
-        size = value.numel() * value.element_size() if tensor else value.nbytes
-        if size > LARGEST:
-            return {"problem": {"kind": "large", "text": f"{tuple(value.shape)}, {size} bytes"[:SHOWN]}}, None
-        said = {"tensor": tensor, "graph": tensor and value.grad_fn is not None}
-        array = plain(value) if tensor else np.ascontiguousarray(value)
+        changed = [name for name, after in given.items() if differs(after, inputs[name])]
+        said, array = told_of(value)
+        return {**said, "changed": changed}, array
     except BaseException as problem:
         return {"problem": raised(problem, file)}, None
+
+
+def told_of(value):
+    """(what is to be said, the array or None) of what a function returned."""
+    import numpy as np
+    import torch
+    tensor = isinstance(value, torch.Tensor)
+    if not tensor and not isinstance(value, np.ndarray):
+        what = "nothing (is there a return?)" if value is None else f"a {type(value).__name__}"
+        return {"problem": {"kind": "type", "text": what[:SHOWN]}}, None
+    size = value.numel() * value.element_size() if tensor else value.nbytes
+    if size > LARGEST:
+        return {"problem": {"kind": "large", "text": f"{tuple(value.shape)}, {size} bytes"[:SHOWN]}}, None
+    array = plain(value) if tensor else np.ascontiguousarray(value)
     if array is None or array.dtype.kind not in "fiub":
         what = f"{value.dtype}, {value.layout}" if tensor and value.layout != torch.strided else str(value.dtype)
         return {"problem": {"kind": "numbers", "text": what[:SHOWN]}}, None
-    return said, array.reshape(value.shape)
+    return {"tensor": tensor, "graph": tensor and value.grad_fn is not None}, array.reshape(value.shape)
 
 
 def plain(tensor):

@@ -1,24 +1,20 @@
 """A student's file: its bytes, and for their own use on their own machine the functions in it."""
-import stat
-from pathlib import Path
-
 from minixai.course import runner
+from minixai.files import opened, shown
 
 LARGEST_FILE = 2**20        # bytes
 
 
 def source_of(path):
-    """The bytes of a file. OSError or ValueError in one line if it is no file, or too large; a pipe is not opened."""
-    path = Path(path)
+    """The bytes of a file. OSError or ValueError in one line if it is no file, or too large; a FIFO is not opened."""
     try:
-        seen = path.stat()
+        with opened(path) as file:
+            source = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise FileNotFoundError(f"no file {path}; `minixai start` writes one") from None
-    if not stat.S_ISREG(seen.st_mode):
-        raise ValueError(f"{path} is a folder, not a file" if path.is_dir() else f"{path} is no regular file")
-    if seen.st_size > LARGEST_FILE:
-        raise ValueError(f"{path}: a file of {seen.st_size} bytes, {LARGEST_FILE} at most")
-    return path.read_bytes()
+        raise FileNotFoundError(f"no file {shown(path)}; `minixai start` writes one") from None
+    if len(source) > LARGEST_FILE:
+        raise ValueError(f"{shown(path)}: more than {LARGEST_FILE} bytes; it is no exercise")
+    return source
 
 
 def functions_in(path):
@@ -28,9 +24,9 @@ def functions_in(path):
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), names)
     except (SyntaxError, UnicodeError) as problem:
-        raise ValueError(f"{path} cannot be read as Python: {runner.syntax(problem)}") from None
+        raise ValueError(f"{shown(path)} cannot be read as Python: {runner.syntax(problem)}") from None
     except (Exception, SystemExit) as problem:
         said = runner.raised(problem, str(path))
-        raise ValueError(f"{path} stops when it is loaded (line {said['line']}): "
+        raise ValueError(f"{shown(path)} stops when it is loaded (line {said['line']}): "
                          f"{said['type']}: {said['text']}") from None
     return {name: value for name, value in names.items() if callable(value)}
