@@ -99,6 +99,8 @@ def judge_pass(outcome, said, problem, values, about, arrays, lines):
     if isinstance(problem, dict):
         outcome.details += frames_of(problem, lines)
         problem = told(problem, list(about["tasks"][outcome.name]["inputs"]), expected, lines)
+    elif problem and not isinstance(problem, tuple):        # ours is a tuple; this came out of a forged report
+        problem = UNREADABLE
     problem = problem or compare(outcome, values, said.get("tensor") is True, expected)
     if not problem and said.get("changed"):
         names = said["changed"] if isinstance(said["changed"], list) else [""]

@@ -7,11 +7,13 @@
 This file imports nothing of the library: runner.py loads it by its path. A wall cannot be taken down from inside.
 """
 import ctypes
+import math
 import os
 import platform
 import signal
 import struct
 import sys
+import time
 
 READ_FILE, READ_FOLDER, WRITE_FILE, REMOVE_FILE, MAKE_FILE, TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 5, 1 << 8, 1 << 14
 RIGHTS_OF = {1: 13, 2: 14, 3: 15, 4: 15}    # how many rights each version of Landlock knows; 16 since the fifth
@@ -59,19 +61,21 @@ def close(folder, readable, limits):
 
 
 def limit(seconds, memory, file_size):
-    """Bytes of memory come on top of what the process has already; where that is not told, memory has no limit."""
+    """Seconds and bytes of memory on top of what the process has used; memory has no limit but on Linux."""
     try:
         import resource
     except ImportError:         # Windows
         return
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)       # Python ignores it: a flood would be an error to be caught
-    most = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_FSIZE: file_size, resource.RLIMIT_CORE: 0,
+    seconds += math.ceil(time.process_time())
+    most = {resource.RLIMIT_CPU: seconds + 1, resource.RLIMIT_FSIZE: file_size, resource.RLIMIT_CORE: 0,
             resource.RLIMIT_NOFILE: 128}
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             most[resource.RLIMIT_AS] = int(file.read().split()[0]) * resource.getpagesize() + memory
     for what, value in most.items():
         resource.setrlimit(what, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # told by a signal first, then killed
 
 
 def no_root(libc):

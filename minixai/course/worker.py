@@ -96,9 +96,9 @@ class Worker:
             if not FORKS:
                 self.next = Process()
             ending = self._wait(folder / "printed", stop)
-            return Run(read_report(folder / "report.json"),
-                       [read_array(folder / f"{number}.npy") for number in range(passes)],
-                       read_printed(folder / "printed"), ending, (folder / "loaded").exists())
+            said = read_report(folder / "report.json")
+            return Run(said, [read_array(folder / f"{number}.npy") for number in range(passes)],
+                       read_printed(folder / "printed"), ending, "passes" in said or (folder / "loaded").exists())
 
     def _wait(self, printed, stop):
         """How the run ends. A process that has ended, or has to be ended, gives way to a new one."""
