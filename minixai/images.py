@@ -71,16 +71,15 @@ def picture_in(file, name, formats=FORMATS):
             raise ImageError(f"{name}: the file is empty")
         if size > MAX_BYTES:
             raise ImageError(f"{name}: {size:,} bytes are too many for a picture")
-        with Image.open(file, formats=[each for each in formats if each in known_formats()]) as image:
+        Image.init()            # or it knows but a few kinds yet
+        with Image.open(file, formats=[each for each in formats if each in Image.OPEN]) as image:
             _check_size(image, name)
             yield image
 
 
-def known_formats():
-    """{format: its file name endings} of FORMATS, as far as this Pillow was built to read them."""
-    endings = Image.registered_extensions()
-    return {kind: [ending for ending, of_kind in endings.items() if of_kind == kind]
-            for kind in FORMATS if kind in Image.OPEN}
+def endings():
+    """What the names of files in FORMATS end in, as far as this Pillow was built to read them."""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from minixai.explain import METHODS, explain
 from minixai.figures import on_photo, side_by_side
 from minixai.files import must_take_files, one_line, shown, why
 from minixai.gradcam import Cam
-from minixai.images import ImageError, known_formats, open_photo
+from minixai.images import ImageError, endings, open_photo
 from minixai.labels import find_class
 from minixai.maps import read_map
 from minixai.trace import NO_CLASS
@@ -186,7 +186,7 @@ def _image_paths(paths):
 
 
 def _images_in(folder):
-    known = {ending for endings in known_formats().values() for ending in endings}
+    known = endings()
     if inside := sorted(file for file in folder.iterdir() if file.suffix.lower() in known):
         return inside
     raise ImageError(f"{shown(folder)}: no images in this folder")

@@ -2,6 +2,7 @@
 import os
 import pickle
 import re
+import warnings
 import zipfile
 
 import torch
@@ -67,7 +68,9 @@ def load_tensors(file):
                 part.file_size for part in parts) > size:
             raise ValueError("it unpacks to more than its own size")
     file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")         # torch's do not say which file they are about
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def load_into(model, state):
