@@ -15,6 +15,7 @@ from minixai.recipe import reads
 
 INCHES = 2.6                # side of one panel
 MOSAIC = 9                  # feature maps shown of the K that C1 records
+TILE = 512                  # side of the part of a photo that is drawn at a time
 SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # red for, blue against; the last one as in the overlay
 
 
@@ -62,12 +63,22 @@ def on_photo(photo, heatmap, preprocess):
     What the network did not see is dimmed. An empty heatmap leaves the rest as it is: blue would read as "looked
     and found nothing here", and nothing was found anywhere.
     """
-    rgb = np.asarray(photo)
-    heat = preprocess.onto_photo(heatmap, photo.size).numpy()
-    unseen = np.isnan(heat)
-    picture = overlay(rgb, np.where(unseen, 0, heat).clip(0, 1)) if heatmap.any() else rgb.copy()
-    picture[unseen] = rgb[unseen] // 3
+    picture = np.empty((photo.height, photo.width, 3), np.uint8)
+    for left, top, right, bottom in _tiles(*photo.size):
+        rgb = np.asarray(photo.crop((left, top, right, bottom)))
+        heat = preprocess.onto_photo(heatmap, photo.size, (left, top, right, bottom)).numpy()
+        unseen = np.isnan(heat)
+        tile = overlay(rgb, np.where(unseen, 0, heat).clip(0, 1)) if heatmap.any() else rgb.copy()
+        tile[unseen] = rgb[unseen] // 3
+        picture[top:bottom, left:right] = tile
     return picture
+
+
+def _tiles(width, height):
+    """The parts of a photo that are drawn one after the other: whole, a large one would take 150 bytes a pixel."""
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            yield left, top, min(left + TILE, width), min(top + TILE, height)
 
 
 def _panels(result, rgb, index):

@@ -1,9 +1,13 @@
 """Files that a user names: how a name is printed, what may be opened, and what went wrong, in one line."""
 import os
 import stat
+import tempfile
+import zipfile
 
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"),
          (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
+LONGEST_LIST = 10_000_000       # bytes of the list of parts in a zip file; in memory it takes some ten times as much
+A_PICTURE = 200_000             # bytes
 
 
 def shown(path):
@@ -42,8 +46,41 @@ def one_line(path, error):
 
 def why(error):
     """What an error says, without the number and the path that the system's errors carry."""
+    if not getattr(error, "strerror", None):
+        return shown(error)
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if isinstance(error, PermissionError):
-        return "no permission"
-    return shown(getattr(error, "strerror", None) or error)
+    return "no permission" if isinstance(error, PermissionError) else shown(error.strerror)
+
+
+def must_take_files(folder):
+    """OSError, in one line that begins with the folder's name, unless a picture can be written into it. It need not be
+    there yet, then its nearest parent counts. Nothing stays."""
+    try:
+        with tempfile.TemporaryFile(dir=_nearest(folder)) as file:
+            file.write(bytes(A_PICTURE))
+    except (OSError, ValueError) as error:
+        raise one_line(folder, error) from None
+
+
+def _nearest(folder):
+    """The folder itself or, if it is not there, the first of its parents that is."""
+    for each in (folder.absolute(), *folder.absolute().parents):
+        try:
+            os.lstat(each)
+            return each
+        except FileNotFoundError:
+            pass
+    raise FileNotFoundError
+
+
+def zip_parts(file):
+    """The ZipInfo of every part of an open zip file. BadZipFile if it is damaged, ValueError if it lists so many that
+    the list alone would fill the memory."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - (1 << 16) - 22))        # the end record, and the longest comment that may follow it
+    for record in file.read().split(b"PK\5\6")[1:]:
+        if int.from_bytes(record[8:12], "little") > LONGEST_LIST:
+            raise ValueError("a zip file with too many parts")
+    with zipfile.ZipFile(file) as archive:
+        return archive.infolist()

@@ -6,18 +6,27 @@
 
 Whatever is wrong with a file becomes one ImageError that names the file and says what is wrong.
 """
+import logging
+import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch.nn import functional as F
 
-MAX_PIXELS = 64_000_000     # a decoded photo of this size takes 192 MB; a few bytes of file can claim far more
+from minixai.files import opened, shown, why
+
+MAX_PIXELS = 64_000_000     # a decoded photo of this size takes 256 MB; a few bytes of file can claim far more
+MAX_BYTES = 1 << 30         # of a file; some decoders read all of it first
+# What Pillow decodes by itself. It goes by what is in a file, not by its name, and hands some kinds to other programs:
+# an EPS that is called photo.jpg would start Ghostscript. MPO is what phones write: a JPEG with more pictures in it.
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())     # or Python prints what Pillow logs of a damaged file
 
 
 class ImageError(ValueError):
@@ -35,29 +44,42 @@ def open_image(source, model):
 
 def open_photo(source):
     """A path, PIL image or array -> an upright 8-bit RGB PIL image. Transparency is laid on white; of several frames or
-    pages the first is taken, with a warning that says so. Raises ImageError."""
-    if isinstance(source, torch.Tensor):
-        source = source.detach().cpu().numpy()
-    if isinstance(source, np.ndarray):
-        return _to_rgb(_from_array(source, "the array"), "the array")
+    pages the first is taken, with a warning that says so. A file may be of any kind in FORMATS, and hold up to
+    MAX_PIXELS. Raises ImageError."""
+    if isinstance(source, torch.Tensor | np.ndarray):
+        return to_rgb(_from_array(as_numpy(source, "the array"), "the array"), "the array")
     if isinstance(source, Image.Image):
         with _one_error("the image"):       # Pillow decodes late, so a damaged file may show itself only now
-            return _to_rgb(source, "the image")
+            return to_rgb(source, "the image")
     if not isinstance(source, str | PathLike):
         raise ImageError(f"an image is a path, a PIL image or an array; got a {type(source).__name__}")
-    with _one_error(source):
-        return _open_file(Path(source))
+    try:
+        file = opened(source)
+    except OSError as error:
+        raise ImageError(str(error)) from None
+    with file, picture_in(file, shown(source)) as image:
+        return to_rgb(image, shown(source))
 
 
-def _open_file(path):
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder, not an image")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path}: the file is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)     # our own limit is lower and an error
-        with Image.open(path) as image:
-            return _to_rgb(image, path)
+@contextmanager
+def picture_in(file, name, formats=FORMATS):
+    """An open file -> a PIL image, not decoded yet. What goes wrong in the block, too, becomes an ImageError."""
+    with _one_error(name), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")      # they do not say which file they are about
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise ImageError(f"{name}: the file is empty")
+        if size > MAX_BYTES:
+            raise ImageError(f"{name}: {size:,} bytes are too many for a picture")
+        Image.init()            # or it knows but a few kinds yet
+        with Image.open(file, formats=[each for each in formats if each in Image.OPEN]) as image:
+            _check_size(image, name)
+            yield image
+
+
+def endings():
+    """What the names of files in FORMATS end in, as far as this Pillow was built to read them."""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 @contextmanager
@@ -65,31 +87,48 @@ def _one_error(name):
     """Whatever goes wrong inside becomes an ImageError."""
     try:
         yield
-    except (ImageError, TypeError):         # TypeError: the caller gave no path at all
+    except ImageError:
         raise
-    except FileNotFoundError:
-        raise ImageError(f"{name}: no such file") from None
-    except PermissionError:
-        raise ImageError(f"{name}: no permission to read it") from None
     except Image.UnidentifiedImageError:
-        raise ImageError(f"{name}: not an image, or of a kind that Pillow cannot read") from None
+        raise ImageError(f"{name}: not an image, or not of a kind that is read here ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: more than {MAX_PIXELS // 10**6} megapixels; make it smaller first") from None
+    except MemoryError:
+        raise ImageError(f"{name}: there is not enough memory to decode it") from None
     except Exception as error:      # decoders meet a damaged file with OSError, SyntaxError, struct.error and more
-        system = getattr(error, "strerror", None)
-        raise ImageError(f"{name}: {system or f'damaged, cut short, or not decodable here ({error})'}") from None
+        if getattr(error, "strerror", None):
+            raise ImageError(f"{name}: {why(error)}") from None
+        raise ImageError(f"{name}: damaged, cut short, or not decodable here ({why(error)})") from None
 
 
-def _to_rgb(image, name):
+def _check_size(image, name):
     width, height = image.size
     if width == 0 or height == 0:
         raise ImageError(f"{name}: {width}x{height} pixels, nothing to see")
     if width * height > MAX_PIXELS:
         raise ImageError(f"{name}: {width}x{height} is over {MAX_PIXELS // 10**6} megapixels; make it smaller first")
-    if getattr(image, "n_frames", 1) > 1:
-        warnings.warn(f"{name}: holds {image.n_frames} frames; the first one is used", stacklevel=4)
+
+
+def as_numpy(values, name):
+    """A tensor, array or list -> numpy array. ImageError for one that holds no plain numbers."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ImageError(f"{name}: a masked array; fill its gaps first, with .filled(…)")
+    try:
+        if isinstance(values, torch.Tensor):
+            values = values.detach().cpu().resolve_conj().resolve_neg().numpy()
+        return np.asarray(values)
+    except Exception as error:      # sparse, quantised, nested or empty tensors, ragged lists, objects of any kind
+        raise ImageError(f"{name}: not an array of plain numbers ({why(error)[:200]})") from None
+
+
+def to_rgb(image, name):
+    """A PIL image of any mode, of which `name` says in a message which it is -> as open_photo gives it."""
+    _check_size(image, name)
+    if getattr(image, "is_animated", False):        # how many it holds, Pillow finds out by reading them all
+        warnings.warn(f"{name}: holds more than one frame; the first one is used", stacklevel=3)
         image.seek(0)
     image = _upright(image)
+    _check_size(image, name)        # again: inside an icon, pictures of any size are found only now
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(np.asarray(image), name)
     if "A" in image.getbands() or "transparency" in image.info:
@@ -102,7 +141,7 @@ def _upright(image):
     """Cameras note how they were held instead of turning the pixels. If the note is damaged, these stay as they are."""
     image.load()        # damaged pixels are another matter: they must raise here, outside the try
     try:
-        return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image) if ExifTags.Base.Orientation in image.getexif() else image
     except Exception:   # Pillow's EXIF reader fails in as many ways as its decoders
         return image
 
@@ -113,9 +152,11 @@ def _from_array(values, name):
         raise ImageError(f"{name}: shape {values.shape} is not a picture; give (H,W), (H,W,3) or (H,W,4)")
     if 0 in values.shape:
         raise ImageError(f"{name}: shape {values.shape} holds no pixels")
+    if values.shape[0] * values.shape[1] > MAX_PIXELS:
+        raise ImageError(f"{name}: shape {values.shape} is over {MAX_PIXELS // 10**6} megapixels")
     if values.dtype == np.uint8:
         return Image.fromarray(values)
-    if values.dtype != np.uint16 and values.dtype.kind != "f":      # is 255 white, or 65535? a guess may be all black
+    if values.dtype.kind != "f" and values.dtype.str[1:] != "u2":   # is 255 white, or 65535? a guess may be all black
         raise ImageError(f"{name}: {values.dtype} pixels; give uint8, uint16, or floats in [0,1]")
     return _eight_bits(values, name)
 
@@ -124,7 +165,9 @@ def _eight_bits(values, name):
     top = 1 if values.dtype.kind == "f" else 65535      # Pillow reads 16-bit files into 16- or 32-bit integers
     if not (values.min() >= 0 and values.max() <= top):
         raise ImageError(f"{name}: {values.dtype} pixels must lie in 0 to {top}, got {values.min()} to {values.max()}")
-    return Image.fromarray((values / top * 255).round().astype(np.uint8))
+    scaled = values / top
+    scaled *= 255
+    return Image.fromarray(scaled.round(out=scaled).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -158,13 +201,16 @@ class Preprocess:
         left, top = (width - wide) / 2, (height - high) / 2
         return left, top, left + wide, top + high
 
-    def onto_photo(self, heatmap, photo_size):
-        """A heatmap (H,W) -> (height,width) at the photo's own size; NaN where the network did not look."""
-        width, height = photo_size
+    def onto_photo(self, heatmap, photo_size, part=None):
+        """A heatmap (H,W) -> (height,width) at the photo's own size; NaN where the network did not look.
+
+        part: (left, top, right, bottom) in whole pixels, to get only that part of it.
+        """
+        first_x, first_y, end_x, end_y = part or (0, 0, *photo_size)
         left, top, right, bottom = self.box(photo_size)
         # Where the centre of each photo pixel falls in the box, with the box's edges at -1 and 1.
-        x = 2 * (torch.arange(width) + 0.5 - left) / (right - left) - 1
-        y = 2 * (torch.arange(height) + 0.5 - top) / (bottom - top) - 1
+        x = 2 * (torch.arange(first_x, end_x) + 0.5 - left) / (right - left) - 1
+        y = 2 * (torch.arange(first_y, end_y) + 0.5 - top) / (bottom - top) - 1
         places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None].float()
         values = F.grid_sample(heatmap.detach().float().cpu()[None, None], places, align_corners=False,
                                padding_mode="border")[0, 0]

@@ -1,15 +1,20 @@
 """Heatmaps as other programs save them: .npy, .npz, .pt and .png, floats or 8 bits, or drawn in colours.
 
-Nothing in a file is run: arrays are read without pickle, tensors with weights_only, and sizes are bounded.
+Nothing in a file is run: arrays are read without pickle, tensors with weights_only, and no file takes more memory than
+a heatmap of MOST numbers.
 """
+import math
 import zipfile
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from minixai.images import ImageError, open_photo
+from minixai.files import opened, shown, why, zip_parts
+from minixai.images import ImageError, as_numpy, picture_in, to_rgb
+from minixai.state import load_tensors
 
 MOST = 64_000_000       # numbers in one file, as many as the pixels of the largest photo
 
@@ -43,15 +48,12 @@ def read_map(source):
     if isinstance(source, SavedMap | ColouredMap):
         return source
     name = "the map"
-    if isinstance(source, str | Path):
-        name, source = str(source), _read_file(Path(source))
+    if isinstance(source, str | PathLike):
+        name, source = shown(source), _read_file(Path(source))
     digits = None
-    if isinstance(source, torch.Tensor):
-        source = source.detach().cpu()
-        if source.dtype == torch.bfloat16:          # numpy has none
-            digits, source = 7, source.float()
-        source = source.numpy()
-    values = np.asarray(source)
+    if isinstance(source, torch.Tensor) and source.dtype == torch.bfloat16:         # numpy has none
+        digits, source = 7, source.float()
+    values = as_numpy(source, name)
     return _checked(values, name, 10 if values.dtype == np.float16 else digits)
 
 
@@ -59,6 +61,8 @@ def _checked(values, name, digits=None):
     """digits: binary ones behind the point of a float with few of them."""
     if values.dtype.kind not in "fuib" or values.dtype == bool:
         raise ValueError(f"{name}: a heatmap is numbers; got {values.dtype}")
+    if values.size > MOST:
+        raise ValueError(f"{name}: {values.size:,} numbers are too many for a heatmap")
     if values.ndim == 4 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 3 and values.shape[-1] == 3 and values.shape[0] > 4 and values.dtype == np.uint8:
@@ -85,53 +89,66 @@ def _read_file(path):
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".pt": _read_torch, ".pth": _read_torch, ".png": _read_png}
     if path.suffix.lower() not in readers:
         lossy = " (JPEG changes the values)" if path.suffix.lower() in (".jpg", ".jpeg") else ""
-        raise ValueError(f"{path}: a heatmap is read from {', '.join(readers)}{lossy}")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise ValueError(f"{shown(path)}: a heatmap is read from {', '.join(readers)}{lossy}")
     try:
-        return readers[path.suffix.lower()](path)
-    except (ImageError, ValueError) as error:
-        raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    except Exception as error:          # a damaged file fails in as many ways as there are readers
-        raise ValueError(f"{path}: damaged, or not what its name says ({type(error).__name__})") from None
+        file = opened(path)
+    except OSError as error:
+        raise ValueError(str(error)) from None
+    with file:
+        return _with(readers[path.suffix.lower()], file, shown(path))
 
 
-def _read_numpy(path):
-    with open(path, "rb") as file:
-        magic = file.read(6)
-        if magic == b"\x93NUMPY":
-            file.seek(0)
-            return _one_array(np.load(path, mmap_mode="r", allow_pickle=False))
-    with zipfile.ZipFile(path) as archive:         # what it will take when unpacked is written in it
-        if sum(part.file_size for part in archive.infolist()) > 8 * MOST:
-            raise ValueError("too large for a heatmap")
-    with np.load(path, allow_pickle=False) as arrays:
-        if len(arrays.files) != 1:
-            raise ValueError(f"holds {len(arrays.files)} arrays ({', '.join(arrays.files[:5])}); save one")
-        return _one_array(arrays[arrays.files[0]])
+def _with(reader, file, name):
+    """What a reader makes of an open file; whatever it raises becomes a ValueError of one line."""
+    try:
+        return reader(file, name)
+    except ImageError:
+        raise                       # it names the file already
+    except MemoryError:
+        raise ValueError(f"{name}: there is not enough memory to read it") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {why(error)}") from None
+    except Exception as error:      # a damaged file fails in as many ways as there are readers
+        raise ValueError(f"{name}: damaged, or not what its name says ({type(error).__name__})") from None
 
 
-def _read_torch(path):
-    values = torch.load(path, map_location="cpu", weights_only=True)
+def _read_numpy(file, name):
+    if file.read(6) == b"\x93NUMPY":
+        file.seek(0)
+        return _read_array(file)
+    parts = zip_parts(file)
+    if len(parts) != 1:
+        raise ValueError(f"holds {len(parts)} arrays ({', '.join(part.filename for part in parts[:5])}); save one")
+    with zipfile.ZipFile(file) as archive, archive.open(parts[0]) as member:
+        return _read_array(member)
+
+
+def _read_array(file):
+    """An open .npy file -> its array, if what its header claims is a heatmap at all: room is made for all of it."""
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read_header:
+        raise ValueError("of a version of .npy that heatmaps have no need of")
+    shape, _, dtype = read_header[version](file)
+    if dtype.kind not in "fuibc":
+        raise ValueError(f"a heatmap is numbers; got {dtype}")
+    if math.prod(shape) > MOST:
+        raise ValueError(f"{math.prod(shape):,} numbers are too many for a heatmap")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _read_torch(file, name):
+    values = load_tensors(file)
     if not isinstance(values, torch.Tensor):
         raise ValueError(f"holds a {type(values).__name__}; save one tensor")
-    return _one_array(values)
+    return values
 
 
-def _read_png(path):
-    from PIL import Image
-    with Image.open(path) as image:
-        if image.width * image.height > MOST:
-            raise ValueError(f"{image.width}x{image.height} pixels are too many")
+def _read_png(file, name):
+    with picture_in(file, name, ["PNG"]) as image:
         if image.mode in ("L", "I;16", "I"):
             values = np.asarray(image)
             return values if values.dtype == np.uint8 else values.astype(np.uint16)
-    rgb = np.asarray(open_photo(path))
+        rgb = np.asarray(to_rgb(image, name))
     return rgb[..., 0] if (rgb == rgb[..., :1]).all() else rgb
-
-
-def _one_array(values):
-    size = values.numel() if isinstance(values, torch.Tensor) else values.size
-    if size > MOST:
-        raise ValueError(f"{size:,} numbers are too many for a heatmap")
-    return values

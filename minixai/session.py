@@ -10,8 +10,9 @@ from minixai.attention import Attn
 from minixai.course.mine import with_mine
 from minixai.explain import METHODS, explain
 from minixai.figures import on_photo, side_by_side
+from minixai.files import must_take_files, one_line, shown, why
 from minixai.gradcam import Cam
-from minixai.images import ImageError, open_photo
+from minixai.images import ImageError, endings, open_photo
 from minixai.labels import find_class
 from minixai.maps import read_map
 from minixai.trace import NO_CLASS
@@ -39,22 +40,29 @@ def explain_examples(options):
 
 
 def explain_files(options):
-    """Every image named, and every one in a folder named. One bad file among several does not stop the rest."""
-    paths = list(_image_paths(options.images))
+    """Every image named, and every one in a folder named. One bad file among several does not stop the rest.
+    Returns 0 if all were explained, 1 if some were, 2 if none."""
+    paths, problems = _image_paths(options.images)
+    for problem in problems:
+        print(f"minixai: {problem}", file=sys.stderr)
+    if not paths:
+        return 2
     session = Session(options, *_model_and_method(options))
-    if len(paths) == 1:
+    if len(paths) == 1 and not problems:
         session.explain(paths[0], verbose=True)
         return 0
-    failures = 0
+    explained = 0
     for number, path in enumerate(paths, start=1):
         print(f"\r{number}/{len(paths)} ", end="", file=sys.stderr, flush=True)
         try:
             session.explain(path, verbose=False)
-        except ImageError as error:
-            failures += 1
-            print(f"minixai: {error}", file=sys.stderr)
-    print(f"{len(paths) - failures} of {len(paths)} explained, pictures in {options.out}")
-    return 1 if failures else 0
+            explained += 1
+        except (BrokenPipeError, NotImplementedError):      # no fault of this file
+            raise
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            print(f"minixai: {_of_file(path, error)}", file=sys.stderr)
+    print(f"{explained} of {len(paths) + len(problems)} explained, pictures in {shown(options.out)}")
+    return 0 if explained == len(paths) + len(problems) else 1 if explained else 2
 
 
 def verify_file(options):
@@ -68,6 +76,7 @@ class Session:
     """A loaded model, a method and a folder for the pictures; nothing of an image stays after it is done."""
 
     def __init__(self, options, model, method):
+        must_take_files(options.out)        # first: who waits for a map wants to keep it
         self.device = _device(options.device)
         self.model = load(model, options.weights).to(self.device)
         self.method, self.recipe, self.out, self.head = method, method, options.out, options.head
@@ -84,18 +93,18 @@ class Session:
         photo = open_photo(path)
         image = self.model.preprocess(photo).to(self.device)
         result = explain(self.model, image, self.recipe, self.target, self.layer, self.head)
-        stem = self._unused_name(f"{path.stem}_{self.model.name}_{self.method}")
+        stem = self._unused_name(f"{_fitting(path.stem)}_{self.model.name}_{self.method}")
         if verbose:
             self._print_stages(path, photo, result)
         else:
-            print(f"{path}: {self._class_line(result)} -> {stem}_*.png")
+            print(f"{shown(path)}: {self._class_line(result)} -> {shown(stem)}_*.png")
         overlaid = Image.fromarray(on_photo(photo, result.heatmap[0], self.model.preprocess))
         saved = [_save(self.out / f"{stem}_stages.png", result.figure().savefig),
                  _save(self.out / f"{stem}_overlay.png", overlaid.save)]
         if isinstance(result.recipe, Attn):
             saved.append(_save(self.out / f"{stem}_heads.png", _every_head(result).savefig))
         if verbose:
-            print("\n".join(f"  saved {path}" for path in saved), end="\n\n")
+            print("\n".join(f"  saved {shown(path)}" for path in saved), end="\n\n")
 
     def verify(self, saved, path, photo):
         """A SavedMap read from `path`, and the path of its photo. Returns 0 if the map agrees, 1 if not."""
@@ -103,12 +112,13 @@ class Session:
         verdict = verify(saved, self.model, image, self.method, self.target, self.layer, self.head)
         print(verdict)
         picture = verdict.figure(self.model.preprocess.undo(image)[0])
-        print(f"saved {_save(self.out / f'{path.stem}_verdict.png', picture.savefig)}")
+        saved = _save(self.out / f"{_fitting(path.stem)}_verdict.png", picture.savefig)
+        print(f"saved {shown(saved)}")
         return 0 if verdict.agrees else 1
 
     def _print_stages(self, path, photo, result):
         H, W = self.model.preprocess.size
-        print(f"{path}: {photo.width}x{photo.height} pixels, seen by {self.model.name} at {W}x{H}")
+        print(f"{shown(path)}: {photo.width}x{photo.height} pixels, seen by {self.model.name} at {W}x{H}")
         for line in self._top_classes(result.trace.logits[0]):
             print(f"  {line}")
         print(f"  {result.title()}")
@@ -163,15 +173,30 @@ def _model_and_method(options):
 
 
 def _image_paths(paths):
-    known = Image.registered_extensions()
+    """(images, problems): the files named and those in folders named; a line for each folder that gives none."""
+    images, problems = [], []
     for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in known)
-        if not inside:
-            raise ImageError(f"{path}: no images in this folder")
-        yield from inside
+        try:
+            images += _images_in(path) if os.path.isdir(path) else [path]
+        except OSError as error:
+            problems.append(str(one_line(path, error)))
+        except ImageError as error:
+            problems.append(str(error))
+    return images, problems
+
+
+def _images_in(folder):
+    known = endings()
+    if inside := sorted(file for file in folder.iterdir() if file.suffix.lower() in known):
+        return inside
+    raise ImageError(f"{shown(folder)}: no images in this folder")
+
+
+def _of_file(path, error):
+    """What went wrong with one file, in one line that begins with its name."""
+    if isinstance(error, ImageError):
+        return error
+    return f"{shown(path)}: {'there is not enough memory' if isinstance(error, MemoryError) else why(error)}"
 
 
 def _device(name):
@@ -181,15 +206,25 @@ def _device(name):
 
 
 def _save(path, write):
-    """Write a PNG; only a whole file ever has the final name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a PNG; only a whole file ever has the final name. OSError, in one line with that name, if it cannot be."""
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     try:
-        write(unfinished, format="png")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(unfinished, format="png")
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise one_line(path, error) from None
     return path
+
+
+def _fitting(stem):
+    """As much of a file's name as leaves room, in the 255 bytes of a name, for what is written behind it."""
+    while len(os.fsencode(stem)) > 150:
+        stem = stem[:-1]
+    return stem
 
 
 def _shape_and_range(value):

@@ -1,8 +1,13 @@
 """State dicts, which are names and their tensors: read from a file, compared with a model, copied into it."""
+import os
 import pickle
 import re
+import warnings
+import zipfile
 
 import torch
+
+from minixai.files import opened, shown, zip_parts
 
 
 def read_state_dict(path):
@@ -14,40 +19,58 @@ def read_state_dict(path):
         return state_dict_in(file, path)
 
 
-def opened(path):
-    """The file, open to read bytes; the OSError if it cannot be is one line that begins with its name."""
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise type(error)(f"{path}: {error.strerror or error}") from None
-
-
 def state_dict_in(file, path):
     """The state dict in an open file, as read_state_dict; `path` is its name in what goes wrong."""
     return as_state_dict(unpickled(file, path), path)
 
 
 def as_state_dict(values, path):
-    """What came out of a file, if it is a state dict; else a ValueError."""
+    """What came out of a file, if it is a state dict of plain tensors; else a ValueError."""
     if not isinstance(values, dict) or not values or not all(
-            isinstance(value, torch.Tensor) for value in values.values()):
-        raise ValueError(f"{path}: not a state dict, which is names and their tensors")
+            isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in values.items()):
+        raise ValueError(f"{shown(path)}: not a state dict, which is names and their tensors")
+    if odd := [name for name, value in values.items() if not _is_plain(value)]:
+        raise ValueError(f"{shown(path)}: {len(odd)} of its tensors are sparse, quantised, nested or without numbers, "
+                         f"the first is {shown(odd[0])}")
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in values.values()}
+    # Two layers may share their weights. A tensor that repeats a few numbers can claim to be of any size.
+    if sum(value.numel() * value.element_size() for value in values.values()) > 2 * sum(storages.values()):
+        raise ValueError(f"{shown(path)}: its tensors repeat the same few numbers; save them with .contiguous()")
     return values
+
+
+def _is_plain(tensor):
+    return (tensor.layout == torch.strided and tensor.device.type == "cpu"
+            and not tensor.is_quantized and not tensor.is_nested)
 
 
 def unpickled(file, path):
     """What torch.save wrote into an open file. No code that it brings along is run."""
-    damaged = f"{path}: no file of weights, or damaged, or cut short"
+    damaged = f"{shown(path)}: no file of weights, or damaged, or cut short"
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return load_tensors(file)
     except pickle.UnpicklingError as error:
         if code := re.search(r"GLOBAL (\S+)|[Ff]unction (\S+)", str(error)):
-            raise ValueError(f"{path} holds more than tensors ({code[1] or code[2]}), and minixai runs no code that a "
-                             "file brings along; save its state dict alone") from None
+            raise ValueError(f"{shown(path)} holds more than tensors ({shown(code[1] or code[2])}), and minixai runs no "
+                             "code that a file brings along; save its state dict alone") from None
         raise ValueError(damaged) from None
     except Exception as error:      # torch's reader meets a damaged file with RuntimeError, EOFError, KeyError and more
         first_line = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{damaged} ({first_line or type(error).__name__})") from None
+        raise ValueError(f"{damaged} ({shown(first_line) or type(error).__name__})") from None
+
+
+def load_tensors(file):
+    """torch.load of an open file, once it is known that it unpacks to no more than its own size."""
+    if file.read(4) == b"PK\3\4":
+        parts, size = zip_parts(file), file.seek(0, os.SEEK_END)
+        # torch.save compresses nothing. Zeros compressed a thousandfold would be unpacked before they are looked at.
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(
+                part.file_size for part in parts) > size:
+            raise ValueError("it unpacks to more than its own size")
+    file.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")         # torch's do not say which file they are about
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def load_into(model, state):
@@ -61,7 +84,7 @@ def misfits(state, model):
     """What of a state dict does not fit a model, one line a tensor; an empty list if load_state_dict will succeed."""
     ours = model.state_dict()
     lines = [f"missing      {name} {tuple(value.shape)}" for name, value in ours.items() if name not in state]
-    lines += [f"not ours     {name} {tuple(value.shape)}" for name, value in state.items() if name not in ours]
+    lines += [f"not ours     {shown(name)} {tuple(value.shape)}" for name, value in state.items() if name not in ours]
     both = [(name, value, ours[name]) for name, value in state.items() if name in ours]
     lines += [f"other shape  {name}: theirs {tuple(theirs.shape)}, ours {tuple(value.shape)}"
               for name, theirs, value in both if theirs.shape != value.shape]

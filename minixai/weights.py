@@ -15,6 +15,7 @@ import torch
 
 from minixai import zoo
 from minixai.cnn import small_cnn
+from minixai.files import opened, shown
 from minixai.images import Preprocess
 from minixai.state import in_short, load_into, misfits, read_state_dict, state_dict_in
 from minixai.vit import SIZES, ViT
@@ -166,15 +167,17 @@ def _entry(name):
 
 
 def _read(path, entry):
-    if not path.exists():
+    try:
+        with opened(path) as file:
+            data = file.read()
+    except FileNotFoundError:
         how = "the installation is incomplete"
         if entry.script:
             how = f"in a checkout of minixai, python -m {entry.script} fetches it"
-        raise FileNotFoundError(f"{path} is not there; {how}")
-    data = path.read_bytes()
+        raise FileNotFoundError(f"{shown(path)} is not there; {how}") from None
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
-        raise ValueError(f"{path} is not the file it should be: sha256 {found[:12]}…, expected {entry.sha256[:12]}…")
+        raise ValueError(f"{shown(path)} is not the file it should be: sha256 {found[:12]}…, expected {entry.sha256[:12]}…")
     return state_dict_in(io.BytesIO(data), path)
 
 
@@ -183,6 +186,6 @@ def _of_user(name, path, entry):
     with torch.device("meta"):                      # names and shapes are all that is asked for
         lines = misfits(state, entry.network())
     if lines:
-        raise ValueError(f"{path} does not fit {name}: {in_short(lines)}; another library's file goes through "
+        raise ValueError(f"{shown(path)} does not fit {name}: {in_short(lines)}; another library's file goes through "
                          f"python -m weights_scripts.convert {name} --file FILE first")
     return state

@@ -114,7 +114,7 @@ def test_of_an_animation_the_first_frame_is_taken_and_said(tmp_path, kind):
     frames = [Image.new("RGB", (7, 5), color) for color in ("red", "lime", "blue")]
     path = saved(tmp_path, frames[0], kind, save_all=True, append_images=frames[1:],
                  **{"lossless": True} if kind == "webp" else {})
-    with pytest.warns(UserWarning, match=r"photo\.\w+: holds 3 frames; the first one is used"):
+    with pytest.warns(UserWarning, match=r"photo\.\w+: holds more than one frame; the first one is used"):
         assert (pixels(path) == (255, 0, 0)).all()
 
 
@@ -200,7 +200,7 @@ def test_a_bad_file_is_one_line_that_names_file_and_cause(tmp_path, name):
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
-@pytest.mark.parametrize("refuses", ["PIL.Image.open", "pathlib.Path.is_dir", "pathlib.Path.stat"])
+@pytest.mark.parametrize("refuses", ["os.stat", "builtins.open", "PIL.Image.open"])
 def test_no_permission_for_the_file_or_its_folder(tmp_path, monkeypatch, refuses):
     path = saved(tmp_path, Image.fromarray(RGB), "png")
     def refuse(*arguments, **options):

@@ -223,8 +223,8 @@ def test_what_is_no_state_dict_is_refused(tmp_path, value):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    assert "No such file" in one_line(tmp_path / "mine.pt", FileNotFoundError)
-    assert "directory" in one_line(tmp_path, OSError)
+    assert "no such file" in one_line(tmp_path / "mine.pt", FileNotFoundError)
+    assert "a folder" in one_line(tmp_path, OSError)
 
 
 def test_a_file_of_another_network_is_one_line_that_says_what_to_do(tmp_path):

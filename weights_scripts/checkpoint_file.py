@@ -5,7 +5,8 @@ import math
 
 import torch
 
-from minixai.state import as_state_dict, opened, unpickled
+from minixai.files import opened, shown, why
+from minixai.state import as_state_dict, unpickled
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
@@ -22,9 +23,11 @@ def read_checkpoint(path):
         # The name says little: files in download caches are often named after their hash.
         state = read_safetensors(file, path) if start[8:] == b"{" else unwrapped(unpickled(file, path))
     state = without_prefix(as_state_dict(state, path))
+    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     if broken := [name for name, value in state.items() if not value.isfinite().all()]:
-        raise ValueError(f"{path}: {len(broken)} tensors hold numbers that are not finite, the first is {broken[0]}")
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        raise ValueError(f"{shown(path)}: {len(broken)} tensors hold numbers that are not finite, the first is "
+                         f"{shown(broken[0])}")
+    return state
 
 
 def unwrapped(values):
@@ -54,7 +57,7 @@ def read_safetensors(file, path):
         header.pop("__metadata__", None)
         return {name: _tensor(numbers, **entry) for name, entry in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{path}: no .safetensors file, or damaged, or cut short ({error})") from None
+        raise ValueError(f"{shown(path)}: no .safetensors file, or damaged, or cut short ({why(error)})") from None
 
 
 def _tensor(numbers, dtype, shape, data_offsets):
