@@ -1,105 +1,126 @@
-"""The command line: minixai explain, verify, models, and the coursework's start, check, release, grade."""
-import argparse
+"""How a command ends: whatever happens, with an exit code and at most one line that says why. cli.py has the commands.
+
+Little is imported here at the top: what is imported later can be stopped with one line too.
+"""
+import io
 import os
+import signal
 import sys
 import warnings
-from pathlib import Path
 
-from minixai.course import command
 
-EXAMPLES = """examples:
-  minixai explain                                       the shipped examples, a CNN and a ViT
-  minixai explain cat.jpg                               what the top class is seen by, stage by stage
-  minixai explain cat.jpg --class tabby --layer stage5  another class, another layer
-  minixai explain photos/ --out heatmaps                every image of a folder
-  minixai explain cat.jpg --model dinov2_small --method attention --head 5
-"""
-VERIFY_EXAMPLES = """examples:
-  minixai verify theirs.npy cat.jpg --class tabby                 Grad-CAM at the last layer of efficientnet_lite0
-  minixai verify theirs.png cat.jpg --layer stage5 --class 281    8 bits are enough; of colours it can tell less
-  minixai verify theirs.npy cat.jpg --method layercam
-  minixai verify theirs.npy cat.jpg --model dinov2_small --method rollout
-"""
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, or the system's request to end; its argument is the exit code."""
 
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0 done, 1 some images could not be used or a map does not agree,
-    2 nothing could be done, 130 or 141 stopped from outside."""
-    options = _parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    """Run one command; returns the exit code.
+
+    0 done, 1 some images could not be used or a map does not agree or an exercise is not all right, 2 nothing could
+    be done, 130, 141 or 143 stopped from outside. MINIXAI_TRACEBACK=1 shows where in the code an error was raised.
+    """
+    try:
+        if arguments is None:       # we are the program, not a function that some other program called
+            _catch_signals()
+        return _run(arguments)
+    except KeyboardInterrupt as stop:
+        _say("stopped")
+        return stop.args[0] if isinstance(stop, Stopped) else 130
+    except BrokenPipeError:         # whoever reads us, `head` say, has read enough
+        return 141                  # what a shell reports of a program that a closed pipe ended; it did not finish
+    except Exception as error:
+        _say(_sentence(error))
+        return 2
+    finally:
+        _drop_what_cannot_be_written()
+        if arguments is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)        # it is done: what is left is Python's own end, where
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)       # an exception would be printed as a traceback
+
+
+def _run(arguments):
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):        # a terminal that knows only ASCII gets \u2026 for an ellipsis
+            stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = lambda message, *_: print(f"note: {_printable(message)}", file=sys.stderr)
+    from minixai.cli import parser
+    try:
+        options = parser().parse_args(arguments)        # --help prints, and leaves by SystemExit
+        return _run_no_exit(options)
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()          # a disk that is full says so only now
+
+
+def _run_no_exit(options):
     try:
         return options.run(options)
-    except BrokenPipeError:         # whoever reads us, `head` say, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # or Python complains again at its end
-        return 141                  # what a shell reports of a program that a closed pipe ended; it did not finish
-    # Ours say in one line what is wrong. ImageError is a ValueError; a student's unwritten stage is NotImplemented.
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
-        print(f"minixai: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("minixai: stopped", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:      # SystemExit of a student's stage, say, whose code is none of ours
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="minixai", description="Grad-CAM and attention maps, stage by stage.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    raw = argparse.RawDescriptionHelpFormatter
-    explain = commands.add_parser("explain", help="what in an image a network's answer rests on", epilog=EXAMPLES,
-                                  formatter_class=raw, description="Explain images; without any, the shipped ones.")
-    explain.set_defaults(run=_explain)
-    explain.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files or folders of them")
-    _add_question(explain)
-    explain.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
-    verify = commands.add_parser("verify", help="is a heatmap from elsewhere right, and if not, what went wrong",
-                                 formatter_class=raw, epilog=VERIFY_EXAMPLES,
-                                 description="Compare a heatmap with what every known library and mistake would give.\n"
-                                             "Exit code 0: it agrees; 1: it does not; 2: it could not be compared.")
-    verify.set_defaults(run=_verify)
-    verify.add_argument("map", type=Path, metavar="MAP",
-                        help="the heatmap: .npy, .npz, .pt or .png, of the image's or the layer's size")
-    verify.add_argument("image", type=Path, metavar="IMAGE", help="the photo that it explains")
-    _add_question(verify)
-    verify.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
-    explain.add_argument("--mine", type=Path, action="append", metavar="FILE",
-                         help="run your own stages, from an exercise's file; may be given more than once")
-    command.add_to(commands)
-    models = commands.add_parser("models", help="the networks that can be loaded", formatter_class=raw,
-                                 description="Each network: where its weights are, its input, its layers.",
-                                 epilog="example:\n  minixai models")
-    models.set_defaults(run=_models)
-    return parser
+def _sentence(error):
+    """An error in one line. Ours say what is wrong; for others, their type and a way to find out more."""
+    if os.environ.get("MINIXAI_TRACEBACK"):
+        import traceback
+        traceback.print_exception(error)
+    # ImageError is a ValueError; a student's unwritten stage is NotImplemented.
+    if isinstance(error, ValueError | TypeError | OSError | NotImplementedError) and str(error):
+        return _printable(error)
+    return f"{type(error).__name__}: {_printable(error)}; MINIXAI_TRACEBACK=1 shows where"
 
 
-def _add_question(parser):
-    """What is asked of the network; the same options for both commands."""
-    parser.add_argument("--model", help="a name from `minixai models` (default: efficientnet_lite0)")
-    parser.add_argument("--weights", type=Path, metavar="FILE",
-                        help="weights for --model, made by python -m weights_scripts.convert")
-    parser.add_argument("--method", help="CNN: gradcam (default), hirescam, layercam, …; ViT: attention (default), "
-                                         "rollout, chefer, …; an unknown name lists all")
-    parser.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")
-    parser.add_argument("--layer", help="a CNN's stage or dotted module name, or a ViT's block number (default: last)")
-    parser.add_argument("--head", type=int, help="one attention head (default: the mean of all)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+def _printable(text):
+    """Text in which a line break or another control character, which a file's name may hold, is written as \\n."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
-def _explain(options):
-    from minixai import session
-    if not options.images:
-        return session.explain_examples(options)
-    return session.explain_files(options)
+def _say(sentence):
+    try:
+        print(f"minixai: {sentence}", file=sys.stderr)
+    except OSError:         # nobody can be told
+        pass
 
 
-def _verify(options):
-    from minixai import session
-    return session.verify_file(options)
+def _drop_what_cannot_be_written():
+    """Or Python tries once more at its end, and complains."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except AttributeError:      # None: closed before we began
+            pass
 
 
-def _models(options):
-    from minixai.weights import describe
-    print(describe())
-    return 0
+def _catch_signals():
+    def stop(number, frame):
+        signal.signal(number, signal.SIG_DFL)       # a second one does not wait for what the first one lets finish
+        if _importing(frame):
+            leave(128 + number)
+        raise Stopped(128 + number)
+
+    def leave(code):
+        _say("stopped")
+        os._exit(code)
+
+    def not_raised(unraisable):         # Python cannot raise in a destructor, and would go on
+        if isinstance(unraisable.exc_value, Stopped):
+            leave(unraisable.exc_value.args[0])
+        sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = not_raised
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _importing(frame):
+    """Whether a module is being imported. Many a library catches whatever is raised there, and goes on without it."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ gradient. So a right map from another machine, or another version of torch, may 
 hardly ever in trained networks, by per cents in deep ones with random weights. Here the same map is computed twice
 more, in double precision and of an image changed in its last digit; what that moves is what nobody can tell apart.
 """
-from copy import deepcopy
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import torch
 
 from minixai.compare import CLOSE, difference
 from minixai.search import NOT_FIT, Traces, Way, map_of, the_same_way
+from minixai.trace.common import copy_of
 
 MULTIPLE = 3        # of what rounding moved here: it may move more there
 MOST = 0.1          # of the map's span; a map that rounding moves more tells nothing
@@ -35,7 +35,7 @@ def within_rounding(comparison, model, image, record):
         return []
     generator = torch.Generator().manual_seed(0)
     nudged = image * (1 + 1e-7 * torch.randn(image.shape, generator=generator).to(image))
-    others = [(deepcopy(model).double(), image.double()), (model, nudged)]
+    others = [(copy_of(model).double(), image.double()), (model, nudged)]
     traces = [Traces(*other, partial(record, *other)) for other in others]
     moved = [_moved(entry.way, comparison, traces) for entry in near[:FEW]]
     accepted = [one for one in moved if one is not None and CLOSE / MULTIPLE < one.rounding <= MOST

@@ -1,5 +1,6 @@
 """What minixai imports: little, late, and in one direction. Read from the source, so no file can be forgotten."""
 import ast
+import pydoc
 import subprocess
 import sys
 from functools import lru_cache
@@ -59,12 +60,40 @@ def test_all_of_the_package_is_read():
     assert graph()["gradcam"] == {"heatmap", "recipe", "score"} and "figures" in graph()["explain"]
 
 
-def test_import_minixai_brings_no_plotting_and_no_scenes():
-    code = "import minixai, sys; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
-    loaded = set(modules.stdout.split())
+def loaded_after(code):
+    """The names of all modules that a fresh Python has imported after the code."""
+    code += "; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    return set(done.stdout.split())
+
+
+def test_explaining_brings_no_plotting_and_no_scenes():
+    loaded = loaded_after("import minixai; minixai.explain")
     assert "minixai.gradcam" in loaded
     assert not loaded & {"matplotlib", "minixai.figures", "minixai.scenes", "minixai.session", "minixai.compat"}
+
+
+def test_the_package_and_its_command_line_come_without_torch():
+    assert not loaded_after("import minixai.cli, minixai.__main__") & {"torch", "numpy", "minixai.explain"}
+
+
+@pytest.mark.parametrize("first", ["import minixai.{0}", "from minixai.{0} import {0}", "import minixai.{0} as module",
+                                   "import minixai; minixai.{0}", "from minixai import *; import minixai.{0}"])
+@pytest.mark.parametrize("name", ["explain", "verify"])
+def test_a_function_is_not_hidden_by_the_module_of_its_name(name, first):
+    """minixai.explain is the function, whichever way its module was imported before."""
+    code = (f"{first.format(name)}\nimport minixai\nfrom minixai import {name}\n"
+            f"assert type({name}).__name__ == 'function' and minixai.{name} is {name}, minixai.{name}")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+def test_the_package_looks_as_if_all_were_imported():
+    assert set(minixai.__all__) <= set(dir(minixai))
+    assert minixai.images.Preprocess and minixai.perturb.networks.top_down      # messages name them so
+    assert not hasattr(minixai, "nothing") and not hasattr(minixai, "__wrapped__")
+    with pytest.raises(ImportError, match="nothing"):
+        from minixai import nothing  # noqa: F401
+    assert "overlay(rgb, heatmap" in pydoc.render_doc(minixai, renderer=pydoc.plaintext)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

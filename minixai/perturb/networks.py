@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from minixai.cnn import CNN
+from minixai.trace.common import copy_of
 from minixai.vit import ViT
 
 
@@ -23,7 +24,7 @@ def randomised_copies(model, seed=0, layers=None):
     last features may fade away (torch's own leave EfficientNet-Lite0 5e-8 of 6). The paper draws fresh initial values.
     """
     names = top_down(model) if layers is None else list(layers)
-    random, done = deepcopy(model), set()
+    random, done = copy_of(model), set()
     generator = torch.Generator().manual_seed(seed)
     for name in names:
         owners = list(_module(random, name).modules())

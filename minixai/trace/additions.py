@@ -8,7 +8,7 @@ other modules add: a batch norm by its mean, a curved activation by not being pr
 import torch
 from torch import nn
 
-from minixai.trace.common import logits_in
+from minixai.trace.common import hooked, logits_in
 
 AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)         # in eval mode
 ROUNDING = 1e-5         # of the largest output; below that, an addition is none
@@ -23,13 +23,9 @@ def full_gradient(model, image, target, score):
     modules, they do not add up to it.
     """
     added = []                              # (name, what was added, the module's output)
-    handles = [handle for name, module in _units(model) for handle in _watch(module, name, added)]
-    try:
-        image = image.detach().requires_grad_()
+    image = image.detach().requires_grad_()
+    with hooked([hook for name, module in _units(model) for hook in _watch(module, name, added)]):
         logits = logits_in(model(image.clone()))
-    finally:
-        for handle in handles:
-            handle.remove()
     outputs = [image, *(output for _, _, output in added)]
     gradients = torch.autograd.grad(score(logits.float(), target[:, None]).sum(), outputs, allow_unused=True)
     factors = [("image", image.detach()), *((name, addition) for name, addition, _ in added)]
@@ -66,7 +62,7 @@ def _watch(module, name, added):
         added.append((name, this, output))
         return output.clone()               # an in-place operation that follows must not change what is kept
 
-    return module.register_forward_pre_hook(before), module.register_forward_hook(after)
+    return (module.register_forward_pre_hook, before), (module.register_forward_hook, after)
 
 
 def addition(module, x):

@@ -8,7 +8,7 @@ from torch import nn
 
 from minixai.cnn import CNN
 from minixai.score import class_score
-from minixai.trace.common import as_the_weights, logits_in, pick_target, undisturbed, unwrapped
+from minixai.trace.common import as_the_weights, hooked, logits_in, pick_target, undisturbed, unwrapped
 from minixai.trace.network import Network
 from minixai.trace.tokens import channels_last, fold, with_first
 from minixai.trace.vit import is_vit, must_have_classes, token_layer, token_layout
@@ -71,7 +71,7 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
         target = pick_target(logits, target)
         # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
         gradients = _gradient(score(logits.float(), target[:, None]).sum(), tensors[keeps.gradients], name)
-    as_maps = _as_maps(model, model_input, gradients, name)
+        as_maps = _as_maps(model, model_input, gradients, name)
     again = partial(record_cnn, model, image=image, score=score, keeps=keeps)
     network = Network(model, model_input, name, target, halves is _by_stages, again, score)
     return CnnTrace(as_maps(tensors[keeps.activations].detach()).float(), as_maps(gradients).float(),
@@ -99,12 +99,8 @@ def _by_hook(model, image, layer, run):
         kept = _kept_and_handed_on(_maps_or_tokens(output, model, name))
         return with_first(output, kept["after"])
 
-    handle = module.register_forward_hook(keep_and_hand_on_a_copy)
-    try:
-        with torch.no_grad():
-            output = model(image)
-    finally:
-        handle.remove()
+    with hooked([(module.register_forward_hook, keep_and_hand_on_a_copy)]), torch.no_grad():
+        output = model(image)
     if kept is None:
         raise ValueError(f"layer {name!r} did not run in the forward pass")
     return kept, logits_in(output), name

@@ -1,12 +1,17 @@
 """What every recording needs: the model left as it was, the image as its weights are, targets and indices checked."""
 from contextlib import contextmanager
+from copy import deepcopy
 from numbers import Integral
+from threading import RLock, local
 
 import torch
 from torch import nn
 
 NO_CLASS = -1       # the target where there are no classes, or nobody said which
 
+
+_lock = RLock()         # of what threads share here: the modes of modules, and their lists of hooks
+_borrowed = {}          # modules in eval mode that will be in training mode again: the recordings that want them so
 
 WRAPPERS = nn.DataParallel, nn.parallel.DistributedDataParallel
 
@@ -26,15 +31,58 @@ def unwrapped(model):
 
 @contextmanager
 def undisturbed(model):
-    """Eval mode inside, every module's own mode back afterwards, also when something is raised."""
-    in_training = [module for module in model.modules() if module.training]
-    if in_training:             # eval() visits every module, which takes longer than many a layer
-        model.eval()
+    """Eval mode inside, every module's own mode back afterwards, also when something is raised.
+
+    Several threads may be inside with one module: it goes back into training mode when the last of them leaves.
+    """
+    recording = object()
     try:
+        with _lock:
+            for module in model.modules():
+                if module.training or module in _borrowed:
+                    _borrowed.setdefault(module, set()).add(recording)
+                    module.training = False
         yield
     finally:
-        for module in in_training:
-            module.training = True
+        with _lock:
+            for module in [module for module, wanted in _borrowed.items() if recording in wanted]:
+                _borrowed[module].remove(recording)
+                if not _borrowed[module]:
+                    module.training = True
+                    del _borrowed[module]
+
+
+@contextmanager
+def hooked(hooks):
+    """Hooks, given as [(module.register_forward_hook, hook)], on what this thread runs inside; gone afterwards.
+
+    Another thread may run the same module meanwhile, or copy it, hooks and all: there they do nothing.
+    """
+    here, handles = local(), []
+    here.inside = True
+
+    def only_here(hook):
+        return lambda *arguments: hook(*arguments) if hasattr(here, "inside") else None
+
+    try:
+        for register, hook in hooks:
+            with _lock:         # torch numbers its hooks, and could give one number to two threads
+                handles.append(register(only_here(hook)))
+        yield
+    finally:
+        del here.inside
+        with _lock:
+            for handle in handles:
+                handle.remove()
+
+
+def copy_of(model):
+    """A deep copy, in the model's own mode, while other threads may be recording from the model."""
+    with _lock:
+        copy = deepcopy(model)
+        for module, copied in zip(model.modules(), copy.modules()):
+            copied.training = module.training or module in _borrowed
+    return copy
 
 
 def as_the_weights(image, model):

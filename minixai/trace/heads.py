@@ -5,6 +5,8 @@ Queries, keys and values are each (B,M,T,D/M), as a network's own projection gav
 import math
 from contextlib import contextmanager
 
+from minixai.trace.common import hooked
+
 
 def scores_of(queries, keys):
     """(B,M,T,T): q·k / sqrt(D/M), what the softmax makes the attention of."""
@@ -35,10 +37,6 @@ def score_gradients_of(attention, attention_gradients):
 def outputs_of(modules):
     """A list that fills, while the network runs, with what each of the modules returns."""
     outputs = []
-    handles = [module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-               for module in modules]
-    try:
+    with hooked([(module.register_forward_hook, lambda module, inputs, output: outputs.append(output))
+                 for module in modules]):
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()

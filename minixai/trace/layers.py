@@ -2,7 +2,7 @@
 import torch
 
 from minixai.cnn import CNN
-from minixai.trace.common import as_the_weights, undisturbed
+from minixai.trace.common import as_the_weights, hooked, undisturbed
 
 
 def feature_layers(model, image):
@@ -10,7 +10,7 @@ def feature_layers(model, image):
 
     One forward pass of the first image; the model is left as it was.
     """
-    seen, handles = [], []
+    seen = []
 
     def note(name):
         def hook(module, inputs, output):
@@ -18,13 +18,9 @@ def feature_layers(model, image):
                 seen.append(name)
         return hook
 
-    try:
-        handles += [module.register_forward_hook(note(name)) for name, module in model.named_modules() if name]
-        with undisturbed(model), torch.no_grad():
-            model(as_the_weights(image[:1], model))
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = [(module.register_forward_hook, note(name)) for name, module in model.named_modules() if name]
+    with undisturbed(model), hooked(hooks), torch.no_grad():
+        model(as_the_weights(image[:1], model))
     return list(dict.fromkeys(seen))        # a module that runs twice is one layer
 
 

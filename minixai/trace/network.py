@@ -4,7 +4,7 @@ import torch
 from minixai.cnn import CNN, Head
 from minixai.score import class_score
 from minixai.trace.additions import full_gradient
-from minixai.trace.common import logits_in, logits_of, undisturbed
+from minixai.trace.common import hooked, logits_in, logits_of, undisturbed
 from minixai.trace.tokens import channels_last, unfold, with_first
 from minixai.trace.vit import is_vit
 
@@ -95,9 +95,6 @@ def _instead(model, image, layer, maps):
         return with_first(output, (maps.movedim(1, -1) if channels_last(first, image) else maps).clone())
 
     for hook in (count, replace_the_last):
-        handle = module.register_forward_hook(hook)
-        try:
+        with hooked([(module.register_forward_hook, hook)]):
             output = model(image[:1] if hook is count else image)
-        finally:
-            handle.remove()
     return logits_in(output)
