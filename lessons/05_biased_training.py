@@ -32,11 +32,6 @@ nets = cnns | vits
 
 
 # %%
-def share_on(found, places):
-    """The part of all maps (N,H,W) that lies on some pixels of each (N,H,W): on a head, on a tie."""
-    return mean((found * places).sum(dim=(-2, -1)) / found.sum(dim=(-2, -1)))
-
-
 def passed(model, images):
     with torch.no_grad():
         return mean(model(images).argmax(dim=-1) == labels)
@@ -87,7 +82,8 @@ images, labels, masks = batch(scenes, cnns["fair CNN"])
 heads = torch.from_numpy(np.stack([s.parts["head"] | s.parts["face"] | s.parts["ears"] for s in scenes]))
 places = {"head": heads, "rest of the animal": masks & ~heads, "background": ~masks}
 found = {name: maps(model, images, labels) for name, model in cnns.items()}
-dense = {name: [share_on(one, place) / mean(place) for place in places.values()] for name, one in found.items()}
+dense = {name: [mean(energy_inside(one, place)) / mean(place) for place in places.values()]
+         for name, one in found.items()}
 show(bars(dense, list(places), "times a flat map", chance={"flat map": 1}, width=6.5), "cnn_energy_by_part",
      "Energy on head, rest and background as multiples of a flat map, for the fair and the biased CNN")
 mean_maps = [found["biased CNN"][labels == index].mean(dim=0) for index in range(4)]
@@ -179,8 +175,8 @@ seen(f"Without the animal the biased twins are still right about {tried['biased 
 dressed = list(draw_scenes(80, seed=108, background="home", accessory="tie"))
 with_tie, labels, _ = batch(dressed, cnns["fair CNN"])
 ties = torch.from_numpy(np.stack([scene.accessory for scene in dressed]))
-on_tie = {name: share_on(maps(model, with_tie, labels, method="attention" if name in vits else "gradcam"), ties)
-          / mean(ties) for name, model in nets.items()}
+on_tie = {name: mean(energy_inside(maps(model, with_tie, labels, method="attention" if name in vits else "gradcam"),
+                                   ties)) / mean(ties) for name, model in nets.items()}
 right = {name: (passed(model, images), passed(model, with_tie)) for name, model in nets.items()}
 show(bars({"on the tie": list(on_tie.values())}, list(nets), "times a flat map", chance={"flat map": 1}),
      "energy_on_the_tie", "Energy on the tie as a multiple of a flat map, for the four networks")

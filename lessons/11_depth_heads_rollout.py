@@ -58,7 +58,8 @@ for name, model in nets.items():
     rows[name] = minixai.explain(model, images, "attention").trace.attention[:, :, :, 0, 1:].unflatten(-1, (12, 12))
     fused = rows[name].mean(dim=2)
     broad[name] = (entropy(fused) / entropy(torch.ones(12, 12))).mean(dim=0)
-    mass[name] = ((fused * cover[:, None]).sum(dim=(-2, -1)) / fused.sum(dim=(-2, -1))).mean(dim=0)
+    on_pixels = fused.repeat_interleave(8, dim=-2).repeat_interleave(8, dim=-1)
+    mass[name] = energy_inside(on_pixels, masks[:, None]).mean(dim=0)
 # %%
 numbers = {f"{what}, {name}": values[name] for what, values in (("breadth", broad), ("on the animal", mass))
            for name in nets}

@@ -32,11 +32,6 @@ def right(model, images, labels):
         return (model(images).argmax(dim=-1) == labels)
 
 
-def on(found, places):
-    """The part of each map (N,H,W) that lies on some of its pixels (N,H,W) -> (N,)."""
-    return (found * places).sum(dim=(-2, -1)) / found.sum(dim=(-2, -1))
-
-
 # %% [markdown]
 # ## 1. A square that wanders
 #
@@ -184,7 +179,7 @@ pairs = list(draw_scenes(100, seed=110, second="any", scale=0.4))
 images, (first, second), (mask, other) = two_animals(pairs, vit)
 good, taken = right(vit, images, first), right(vit, images, second)
 found = {method: maps(vit, images, method=method) for method in ("attention", "chefer")}
-astray = {method: on(one, other) > on(one, mask) for method, one in found.items()}
+astray = {method: energy_inside(one, other) > energy_inside(one, mask) for method, one in found.items()}
 more = {method: [mean(one[taken]), mean(one[good])] for method, one in astray.items()}
 # %%
 show(bars(more, ["named the distractor", "named the animal"], "more of the map on the distractor",
@@ -220,7 +215,7 @@ images, labels, masks = batch(dressed, vit)
 ties = torch.from_numpy(np.stack([scene.accessory for scene in dressed]))
 before, now = right(vit, batch(bare, vit)[0], labels), right(vit, images, labels)
 spoilt, found, said = before & ~now, maps(vit, images, method="attention"), answers(vit, dressed)
-on_tie, on_animal = on(found, ties), on(found, masks)
+on_tie, on_animal = energy_inside(found, ties), energy_inside(found, masks)
 show(bars({"on the animal": [mean(on_animal[k]) for k in (now, spoilt)], "on the tie": [mean(on_tie[k]) for k in
           (now, spoilt)]}, ["right", "wrong because of the tie"], "part of the attention", width=6),
      "attention_on_the_tie", "Attention on animal and tie where the answer is right and where the tie made it wrong")

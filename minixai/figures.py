@@ -131,9 +131,8 @@ def _step_panels(step, index, result):
 
 
 def _strongest_channels(activations, gradients):
-    """The channels whose part in the weighted sum is largest, strongest first."""
-    weights = gradients.mean(dim=(-2, -1), keepdim=True)
-    part = (weights * activations).abs().sum(dim=(-2, -1))
+    """The channels with most activation times gradient, whichever way it points, strongest first."""
+    part = (gradients * activations).abs().sum(dim=(-2, -1))
     return part.argsort(descending=True)[:MOSAIC]
 
 
