@@ -422,7 +422,8 @@ def test_a_failing_function_stops_the_rest_and_what_it_gave_is_never_used():
 
 def test_prints_are_shown_under_the_name_and_bounded():
     report = said(of_weights("print('so far: \\x1b[31m', gradients.shape)\n    import warnings; warnings.warn('w')"))
-    assert "it printed:" in report and "| so far: ?[31m torch.Size([10, 5, 7])" in report and "UserWarning: w" in report
+    assert "it printed:" in report and "| so far: \\x1b[31m torch.Size([10, 5, 7])" in report
+    assert "UserWarning: w" in report
     report = said(of_weights("[print('noise', n) for n in range(3000)]; return 1"))
     assert "| noise 19" in report and "| noise 20" not in report and "more lines" in report
 

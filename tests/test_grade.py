@@ -104,7 +104,7 @@ def forge(report, array=b''):
 
 # A right solution that tries, in every function, to get at what it should not. Every line it prints says how that went.
 PROBES = """
-import ctypes, gc, glob, importlib, os, resource, shutil, signal, socket, subprocess, sys, tempfile, threading
+import ctypes, fcntl, gc, glob, importlib, os, resource, shutil, signal, socket, subprocess, sys, tempfile, threading
 LIBC = ctypes.CDLL(None, use_errno=True)
 def call(*arguments):
     if LIBC.syscall(*arguments) < 0:
@@ -151,6 +151,8 @@ TRIES = {
     'a socket of the system': lambda: socket.socket(socket.AF_UNIX),
     'kill the parent': lambda: os.kill(os.getppid(), signal.SIGKILL),
     'kill the group': lambda: os.killpg(0, signal.SIGKILL),
+    'a signal by a pipe': lambda: fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid()),
+    'a signal by a pipe, too': lambda: fcntl.fcntl(0, 15, bytes(8)),
     'limits of the parent': lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1)),
     'own limits': lambda: resource.setrlimit(resource.RLIMIT_CPU, (99, 99)),
     'a folder': lambda: os.mkdir('folder'),
@@ -244,7 +246,8 @@ def graded(tmp_path_factory):
         "probing.py": probing(folder), "leaking.py": with_bodies(LEAKS), "broken.py": "x = 1",
         "large.py": "#" * 2**21,
         "notebook.ipynb": "{}", "essay.docx": "PK", "words/notes.txt": "I could not do it",
-        "ben/exercise_02.py": solution(find("02")), "ben/exercise_05.py": solution(find("05")), "ben/help.py": "x = 1",
+        "bad\nname/a.b\udcff": "x", "ben/exercise_02.py": solution(find("02")),
+        "ben/exercise_05.py": solution(find("05")), "ben/help.py": "x = 1",
         "eve/exercise_05.py": solution(find("05")), "flo/work.py": solution(find("05")),
         "gus/first.py": solution(find("02")), "gus/second.py": solution(find("02")),
         "hal_exercise_12.py": solution(find("12")), "zoe.py": solution(find("02")),
@@ -279,7 +282,7 @@ def test_right_files_get_all_points_and_the_others_theirs(graded):
     assert points["two words_exercise ü"] == 13
     assert {name for name, got in points.items() if got == 0} == {
         "a_b", "a_b-2", "=1+1", "empty", "loop", "wrong", "latin", "link", "linked", "gone", "large", "fifo", "leaking",
-        "broken", "notebook.ipynb", "essay.docx", "words", "none", *(f"hostile_{name}" for name in HOSTILE)}
+        "broken", "notebook.ipynb", "essay.docx", "words", "none", "bad_name", *(f"hostile_{name}" for name in HOSTILE)}
     numbered = [line for line in lines if "/" in line[:5]]
     assert len(numbered) == len(found) and numbered[0].startswith(f"1/{len(found)} =1+1: 0 of 14 points")
 
@@ -548,7 +551,7 @@ def test_what_cannot_be_graded_at_all_is_one_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     for folder, out, sentence in (("empty", "o", "no submissions"), ("none", "o", "is no folder"),
-                                  ("subs", "file", "File exists"), ("subs", "file/o", "Not a directory")):
+                                  ("subs", "file", "Not a directory"), ("subs", "file/o", "Not a directory")):
         where = [str(tmp_path / folder), "--out", str(tmp_path / out)]
         assert main(["grade", *where, "--exercise", "02", "--seed", "1"]) == 2
         printed, said = capsys.readouterr()

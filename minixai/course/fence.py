@@ -34,14 +34,16 @@ DENIED = {
     "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     "setpriority": (141, 140), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274), "ioprio_set": (251, 30),
 }
-CLONE, CLONE3, LIMIT = (56, 220), (435, 435), (302, 261)
+CLONE, CLONE3, LIMIT, FILE_CONTROL = (56, 220), (435, 435), (302, 261), (72, 25)
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}     # column above, the kernel's name for it
 NOT_PERMITTED, NOT_THERE = 1, 38                                        # errno
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06   # of the kernel's filter language
 ALLOW, REFUSE, END = 0x7FFF0000, 0x00050000, 0x80000000
-NUMBER, MACHINE, FIRST_ARGUMENT = 0, 4, 16                              # where a filter finds them
+NUMBER, MACHINE, FIRST, SECOND = 0, 4, 16, 24                           # where a filter finds them, and arguments
 A_THREAD, OWN = 0x10000, 0      # what may be made by clone; whose limits may be asked for or lowered
+OWNER, OWNER_TOO = 8, 15        # of a file: who gets a signal when it can be read, a grader perhaps
 
 
 def close(folder, readable, limits):
@@ -115,7 +117,9 @@ def _wall_around_calls(libc):
             program += [(EQUAL, 0, 1, numbers[column]), refused]
     program += [(EQUAL, 0, 1, CLONE3[column]), _return(REFUSE | NOT_THERE)]         # then clone is tried, in its place
     for call, fits in ((CLONE, (ANY_BIT, 1, 0, A_THREAD)), (LIMIT, (EQUAL, 1, 0, OWN))):
-        program += [(EQUAL, 0, 4, call[column]), (LOAD, 0, 0, FIRST_ARGUMENT), fits, refused, _return(ALLOW)]
+        program += [(EQUAL, 0, 4, call[column]), (LOAD, 0, 0, FIRST), fits, refused, _return(ALLOW)]
+    program += [(EQUAL, 0, 5, FILE_CONTROL[column]), (LOAD, 0, 0, SECOND), (EQUAL, 1, 0, OWNER),
+                (EQUAL, 0, 1, OWNER_TOO), refused, _return(ALLOW)]
     program += [_return(ALLOW)]
     steps = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
     return libc.prctl(SECCOMP, 2, struct.pack("@HP", len(program), ctypes.addressof(steps)), 0, 0) == 0

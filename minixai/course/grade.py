@@ -28,6 +28,7 @@ from minixai.course import results, submissions
 from minixai.course.check import FAILED, Outcome, try_function
 from minixai.course.record import fixture
 from minixai.course.worker import Limits, Worker
+from minixai.files import shown
 
 PASSES = 4                  # hidden ones, one image and a batch by turns
 AT_ONCE = min(4, os.cpu_count() or 1)
@@ -138,4 +139,4 @@ def result_of(run):
     try:
         return run.result()
     except Exception as problem:
-        return Graded(note=f"could not be graded: {type(problem).__name__}: {problem}"[:300])
+        return Graded(note=shown(f"could not be graded: {type(problem).__name__}: {problem}")[:300])

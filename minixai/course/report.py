@@ -6,6 +6,7 @@ from minixai.course.check import FAILED, PASSED, WAITING, check
 from minixai.course.exercises import find
 from minixai.course.student import source_of
 from minixai.course.worker import Stopped, Worker
+from minixai.files import shown
 
 INDENT = " " * 28
 PRINTED = 20                # lines of what the student's own code printed
@@ -54,9 +55,9 @@ def verdict(exercise, path, source, worker, out="minixai-out", stop=lambda: Fals
     if outcomes:
         print(f"{done} of {len(outcomes)} right", flush=True)
     if exercise.see and done == len(outcomes):
-        print(f"see yours at work: minixai explain {exercise.see} --mine {path}", flush=True)
+        print(f"see yours at work: minixai explain {exercise.see} --mine {shown(path)}", flush=True)
     if picture := save_picture(exercise, outcomes, Path(out)):
-        print(f"picture: {picture}", flush=True)
+        print(f"picture: {shown(picture)}", flush=True)
     words = list(of_the_answers(path, worker.run(source, stop=stop).said.get("answers")))
     print("\n".join(words), flush=True)
     return done == len(outcomes) and (bool(exercise.tasks) or not words)
@@ -64,18 +65,14 @@ def verdict(exercise, path, source, worker, out="minixai-out", stop=lambda: Fals
 
 def said_of(outcome):
     """The lines about one function; its name has been printed before it ran."""
-    yield {PASSED: "ok", WAITING: "waiting", FAILED: outcome.sentence}[outcome.status]
-    yield from (f"{INDENT}{line}" for line in [*outcome.details, *outcome.hints])
+    yield {PASSED: "ok", WAITING: "waiting", FAILED: shown(outcome.sentence)}[outcome.status]
+    yield from (f"{INDENT}{shown(line)}" for line in [*outcome.details, *outcome.hints])
     printed = outcome.printed.splitlines()
     if printed:
         yield f"{INDENT}it printed:"
-        yield from (f"{INDENT}| {_shown(line)}" for line in printed[:PRINTED])
+        yield from (f"{INDENT}| {shown(line[:200])}" for line in printed[:PRINTED])
     if len(printed) > PRINTED:
         yield f"{INDENT}| … and {len(printed) - PRINTED} more lines"
-
-
-def _shown(line):
-    return "".join(character if character.isprintable() or character == "\t" else "?" for character in line[:200])
 
 
 def of_the_answers(path, answers):
@@ -84,7 +81,7 @@ def of_the_answers(path, answers):
         if not text:
             yield f"{name} is still empty: a person reads it"
     if not answers:
-        yield f"{path}: no answers can be read"
+        yield f"{shown(path)}: no answers can be read"
 
 
 def save_picture(exercise, outcomes, folder):

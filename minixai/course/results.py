@@ -5,19 +5,18 @@ What is for students is made of fixed sentences: no number of a hidden pass, no 
 """
 import csv
 import json
-import tempfile
 from xml.etree import ElementTree
 
 from minixai.course.check import PASSED
+from minixai.files import must_take_files, shown
 
 TABLE, ANSWERS, SEED = FILES = ("grades.csv", "answers.md", "seed.txt")
 
 
 def make(out):
     """The folder for the results. OSError if nothing can be written there: before a minute of grading, not after it."""
+    must_take_files(out)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-        pass
 
 
 def write(exercise, graded, out):
@@ -66,9 +65,9 @@ def details(one):
     """All there is to say of a submission, for the instructor: hidden numbers, and what it printed."""
     yield one.note
     for outcome in one.outcomes.values():
-        yield f"{outcome.name}: {printable(outcome.sentence or outcome.status)}"
-        yield from (f"    {printable(line)}" for line in [*outcome.details, *outcome.hints])
-        yield from (f"    | {printable(line)}" for line in outcome.printed.splitlines())
+        yield f"{outcome.name}: {shown(outcome.sentence or outcome.status)}"
+        yield from (f"    {shown(line)}" for line in [*outcome.details, *outcome.hints])
+        yield from (f"    | {shown(line)}" for line in outcome.printed.splitlines())
 
 
 def write_junit(exercise, tests, path):
@@ -104,15 +103,10 @@ def answers(exercise, graded):
         if not one.answers:
             yield f"\n({one.note or 'the file cannot be read as Python'})"
         for kind, text in one.answers.items():
-            yield f"\n{printable(kind).capitalize()}:\n"
-            yield "\n".join(f"    {printable(line)}" for line in (text or "(empty)").splitlines())
+            yield f"\n{shown(kind).capitalize()}:\n"
+            yield "\n".join(f"    {shown(line)}" for line in (text or "(empty)").splitlines())
 
 
 def no_formula(text):
     """A spreadsheet takes a cell that begins with = + - @ for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-def printable(text):
-    """A line without what a terminal would obey."""
-    return "".join(letter for letter in text if letter.isprintable() or letter == "\t")

@@ -12,6 +12,7 @@ from pathlib import Path
 from minixai.course.exercises import EXERCISES
 from minixai.course.results import FILES
 from minixai.course.student import LARGEST_FILE
+from minixai.files import shown, why
 
 NUMBER = re.compile(r"exercise[ _-]?0*(\d+)", re.IGNORECASE)
 DEFINED = re.compile(rb"^def[ \t]+(\w+)", re.MULTILINE)
@@ -35,14 +36,14 @@ def find_all(exercise, folder, out):
     The names can be those of folders on every system. `out` is no submission. ValueError if there is nothing.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder")
+        raise ValueError(f"{shown(folder)} is no folder")
     found, elsewhere, taken = {}, [], {name.casefold() for name in FILES}
     for entry in sorted(folder.iterdir()):
         if not passed_over(entry.name) and entry.resolve() != out.resolve():
             for one in of_one_entry(exercise, folder, entry, elsewhere):
                 found[new_name(one.path.relative_to(folder), taken)] = one
     if not found and not elsewhere:
-        raise ValueError(f"{folder}: no submissions in this folder")
+        raise ValueError(f"{shown(folder)}: no submissions in this folder")
     return found, elsewhere
 
 
@@ -59,21 +60,21 @@ def of_one_entry(exercise, folder, entry, elsewhere):
         try:
             files = in_folder(entry)
         except OSError as problem:
-            return [Submission(entry, problem=f"the folder cannot be read: {problem.strerror}")]
+            return [Submission(entry, problem=f"the folder cannot be read: {why(problem)}")]
         if not files:
             return [Submission(entry, problem="no .py file in this folder")]
         if len(files) > MOST:
             return [Submission(entry, problem=f"{len(files)} .py files in this folder, {MOST} at most")]
         files = [read(path) for path in files]
     number_of = {one.path: exercise_of(one, folder) for one in files}
-    elsewhere += [str(path.relative_to(folder)) for path, number in number_of.items()
+    elsewhere += [shown(path.relative_to(folder)) for path, number in number_of.items()
                   if number not in (None, exercise.number)]
     wanted = exercise.number if exercise.number in number_of.values() else None
     mine = [one for one in files if number_of[one.path] == wanted]
     if wanted is None and len(mine) < len(files):       # another exercise's, and what belongs to it
         return []
     for one in mine if len(mine) > 1 else []:
-        one.note = f"one of {len(mine)} files for this exercise in {entry.name}"
+        one.note = f"one of {len(mine)} files for this exercise in {shown(entry.name)}"
     return mine
 
 
@@ -98,12 +99,12 @@ def read(path):
         if not stat.S_ISREG(seen.st_mode):
             return Submission(path, problem="this is no regular file")
         if path.suffix.lower() != ".py":
-            return Submission(path, problem=f"a {path.suffix or 'nameless'} file; only .py files are graded")
+            return Submission(path, problem=f"a {shown(path.suffix) or 'nameless'} file; only .py files are graded")
         if seen.st_size > LARGEST_FILE:
             return Submission(path, problem=f"a file of {seen.st_size} bytes, {LARGEST_FILE} at most")
         return Submission(path, path.read_bytes())
     except OSError as problem:
-        return Submission(path, problem=f"it cannot be read: {problem.strerror}")
+        return Submission(path, problem=f"it cannot be read: {why(problem)}")
 
 
 def exercise_of(one, folder):

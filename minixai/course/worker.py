@@ -17,6 +17,7 @@ import sysconfig
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -171,6 +172,8 @@ class Process:
         except (AttributeError, ProcessLookupError, PermissionError):
             self.popen.kill()
         self.popen.wait()
+        with suppress(OSError):
+            self.popen.stdin.close()
 
 
 def _read(stream, lines):
