@@ -76,7 +76,8 @@ def _checked(values, name, digits=None):
     top = {"u1": 255, "u2": 65535}.get(values.dtype.str[1:])
     if top is None and values.dtype.kind in "ui":
         raise ValueError(f"{name}: {values.dtype} values; give floats, or unsigned 8 or 16 bits")
-    numbers = torch.from_numpy(values.astype(np.float64))
+    with np.errstate(invalid="ignore", over="ignore"):      # what is NaN or infinite is refused below
+        numbers = torch.from_numpy(values.astype(np.float64))
     numbers = numbers[None] if numbers.dim() == 2 else numbers
     if not numbers.isfinite().all():
         raise ValueError(f"{name}: holds NaN or infinity, so there is no map to compare")
