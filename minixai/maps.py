@@ -4,6 +4,7 @@ Nothing in a file is run: arrays are read without pickle, tensors with weights_o
 a heatmap of MOST numbers.
 """
 import math
+import warnings
 import zipfile
 from dataclasses import dataclass
 from os import PathLike
@@ -130,7 +131,9 @@ def _read_array(file):
     version = np.lib.format.read_magic(file)
     if version not in read_header:
         raise ValueError("of a version of .npy that heatmaps have no need of")
-    shape, _, dtype = read_header[version](file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")         # Python's, of what a damaged header looks like to it
+        shape, _, dtype = read_header[version](file)
     if dtype.kind not in "fuibc":
         raise ValueError(f"a heatmap is numbers; got {dtype}")
     if math.prod(shape) > MOST:
