@@ -36,6 +36,7 @@ MAGIC = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x8
 def images():
     """{name: bytes} of pictures in every format that this Pillow writes and minixai reads."""
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8))
+    floats = Image.fromarray(np.asarray(photo.convert("L"), dtype=np.float32) / 255)
     turned = Image.Exif()
     turned[0x0112] = 6
     kinds = [("png", photo, {}), ("png", photo.convert("P"), {"transparency": 3}), ("png", photo.convert("1"), {}),
@@ -44,7 +45,7 @@ def images():
              ("jpg", photo.convert("CMYK"), {}), ("mpo", photo, PAGES), ("gif", photo, {}), ("gif", photo, PAGES),
              ("bmp", photo, {}), ("bmp", photo.convert("P"), {}), ("tiff", photo, {}), ("tiff", photo, PAGES),
              ("tiff", photo, {"compression": "tiff_lzw"}), ("tiff", photo, {"compression": "jpeg"}),
-             ("tiff", photo.convert("1"), {"compression": "group4"}), ("tiff", photo.convert("F"), {}),
+             ("tiff", photo.convert("1"), {"compression": "group4"}), ("tiff", floats, {}),
              ("tiff", photo, {"compression": "tiff_adobe_deflate", **PAGES}), ("webp", photo, {}),
              ("webp", photo, PAGES), ("webp", photo, {"lossless": True}), ("avif", photo, {}), ("avif", photo, PAGES),
              ("jp2", photo, {}), ("ppm", photo, {}), ("pgm", photo.convert("L"), {}), ("ico", photo.resize((32, 32)), {}),
