@@ -8,7 +8,7 @@ from torch import nn
 
 from minixai.cnn import CNN
 from minixai.score import class_score
-from minixai.trace.common import as_the_weights, hooked, logits_in, pick_target, undisturbed, unwrapped
+from minixai.trace.common import as_the_weights, check_finite, hooked, logits_in, pick_target, undisturbed, unwrapped
 from minixai.trace.network import Network
 from minixai.trace.tokens import channels_last, fold, with_first
 from minixai.trace.vit import is_vit, must_have_classes, token_layer, token_layout
@@ -72,9 +72,11 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
         # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
         gradients = _gradient(score(logits.float(), target[:, None]).sum(), tensors[keeps.gradients], name)
         as_maps = _as_maps(model, model_input, gradients, name)
+    activations = tensors[keeps.activations]
+    check_finite(model, model_input, activations=activations, logits=logits, gradients=gradients)
     again = partial(record_cnn, model, image=image, score=score, keeps=keeps)
     network = Network(model, model_input, name, target, halves is _by_stages, again, score)
-    return CnnTrace(as_maps(tensors[keeps.activations].detach()).float(), as_maps(gradients).float(),
+    return CnnTrace(as_maps(activations.detach()).float(), as_maps(gradients).float(),
                     logits.detach().float(), target, name, tuple(image.shape[-2:]), network)
 
 
@@ -139,6 +141,8 @@ def _maps_or_tokens(output, model, name):
     vit = is_vit(model)
     first = output[0] if vit and isinstance(output, tuple) else output      # a block also returns its attention
     if isinstance(first, torch.Tensor) and (first.dim() == 4 or first.dim() == 3 and vit):
+        if not first.is_floating_point():
+            raise ValueError(f"layer {name!r} returns {first.dtype}; only floats have gradients")
         return first
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,K,h,w)" + vit * " or tokens (B,T,D)")

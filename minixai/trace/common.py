@@ -86,27 +86,56 @@ def copy_of(model):
 
 
 def as_the_weights(image, model):
-    """The image on the device and in the precision of the model's weights."""
+    """The image on the device and in the precision of the model's weights. ValueError if it is none, or not finite."""
     if not isinstance(image, torch.Tensor) or image.dim() != 4 or 0 in image.shape:
         shape = tuple(image.shape) if hasattr(image, "shape") else type(image).__name__
         raise ValueError(f"an image is a tensor (B,3,H,W); got {shape}")
     if not image.is_floating_point():
         raise ValueError(f"an image is preprocessed floats, as open_image gives them; got {image.dtype}")
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
-    image = image.to(weight)
+    if not all_finite(image):
+        raise ValueError("the image holds NaN or infinity")
+    largest, image = image.abs().max(), image.to(weight)
+    if not all_finite(image):
+        raise ValueError(f"the image goes up to {largest:.3g}, more than the network's {image.dtype} can hold")
     return image.clone() if image.is_inference() else image
+
+
+def all_finite(values):
+    """Whether no number is NaN or infinite. In one pass, which takes a twentieth of isfinite().all()."""
+    low, high = values.detach().aminmax()
+    return bool((low > -torch.inf) & (high < torch.inf))        # neither is true of NaN
+
+
+def check_finite(model, image, **recorded):
+    """ValueError if something that a network gave for an image holds NaN or infinity; it says where they come from."""
+    for name, values in recorded.items():
+        if not all_finite(values):
+            weights = [*model.named_parameters(), *model.named_buffers()]
+            holders = [name for name, weight in weights
+                       if weight.is_floating_point() and weight.numel() and not all_finite(weight)]
+            why = (f"they are in its weights, such as {holders[0]!r}" if holders else
+                   f"its weights are finite, and the image goes up to {image.abs().max():.3g}: something is divided by "
+                   f"zero, or larger than {image.dtype} can hold")
+            raise ValueError(f"the network's numbers hold NaN or infinity (first seen in its {name}): no map can be "
+                             f"made; {why}")
 
 
 def logits_of(model, images):
     """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was."""
     with undisturbed(model), torch.no_grad():
-        return logits_in(model(as_the_weights(images, model))).float()
+        images = as_the_weights(images, model)
+        logits = logits_in(model(images)).float()
+    check_finite(model, images, logits=logits)
+    return logits
 
 
 def logits_in(output):
     logits = getattr(output, "logits", output)
-    if isinstance(logits, torch.Tensor) and logits.dim() == 2:
+    if isinstance(logits, torch.Tensor) and logits.dim() == 2 and logits.is_floating_point():
         return logits
+    if isinstance(logits, torch.Tensor) and not logits.is_floating_point():
+        raise ValueError(f"the model returns {logits.dtype}, not logits (B,C), which are floats")
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     raise ValueError(f"the model returns {shape}, not logits (B,C)")
 
@@ -116,16 +145,22 @@ def pick_target(logits, target):
     B, C = logits.shape
     if target is None:
         return logits.argmax(dim=-1)
+    given = class_indices(target, B)
+    if not (0 <= given.min() and given.max() < C):
+        raise ValueError(f"the network has classes 0 to {C - 1}; got target {target}")
+    return given.to(logits.device)
+
+
+def class_indices(target, B):
+    """An integer, or B of them -> int64 (B,). ValueError for anything else; which classes there are is not asked."""
     try:
-        given = torch.as_tensor(target, device=logits.device)
+        given = torch.as_tensor(target)
     except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
         raise ValueError(f"a target is a class index, an integer; got {target!r}") from None
     if given.dtype.is_floating_point or given.dtype == torch.bool or given.dtype.is_complex:
         raise ValueError(f"a target is a class index, an integer; got {target!r}")
     if given.dim() > 1 or given.dim() == 1 and len(given) != B:
         raise ValueError(f"{B} image(s) need one target for all or {B} targets, got shape {tuple(given.shape)}")
-    if given.numel() and not (0 <= given.min() and given.max() < C):
-        raise ValueError(f"the network has classes 0 to {C - 1}; got target {target}")
     return given.long().expand(B).clone()      # the caller's tensor may change later
 
 

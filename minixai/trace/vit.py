@@ -8,7 +8,7 @@ import torch
 
 from minixai.score import class_score
 from minixai.trace import others
-from minixai.trace.common import NO_CLASS, as_the_weights, index_in, pick_target, undisturbed, unwrapped
+from minixai.trace.common import NO_CLASS, as_the_weights, check_finite, index_in, pick_target, undisturbed, unwrapped
 from minixai.trace.heads import outputs_of, score_gradients_of, scores_of, value_norms_of
 from minixai.vit import ViT
 
@@ -60,9 +60,14 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
             slopes = torch.autograd.grad(score(logits.float(), target[:, None]).sum(), attentions)
         if "score_gradients" in also:
             more["score_gradients"] = [score_gradients_of(a, g) for a, g in zip(attentions, slopes)]
-    return VitTrace(_stack(attentions), _stack(slopes) if gradients else None, logits.detach().float(), target, layer,
-                    head, prefix_tokens, grid, tuple(image.shape[-2:]),
-                    **{name: _stack(layers) for name, layers in more.items()})
+    tensors = {"attention": _stack(attentions), "attention_gradients": _stack(slopes) if gradients else None,
+               **{name: _stack(layers) for name, layers in more.items()}}
+    logits = logits.detach().float()
+    # A mask is -infinity in the scores, and 0 in the attention.
+    finite = {name: values for name, values in tensors.items() if values is not None and name != "scores"}
+    check_finite(model, model_input, logits=logits, **finite)
+    return VitTrace(**tensors, logits=logits, target=target, layer=layer, head=head, prefix_tokens=prefix_tokens,
+                    grid=grid, size=tuple(image.shape[-2:]))
 
 
 def reader_of(model):
