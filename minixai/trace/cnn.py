@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -58,14 +59,16 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
     Raises ValueError for a layer, a target or an output that does not fit, with what would.
     """
     model = unwrapped(model)
+    if not isinstance(layer, str | nn.Module | Integral | None):
+        raise ValueError(f"a layer is a name, a module, or the index of a ViT's block; got a {type(layer).__name__}")
     if isinstance(model, CNN) and layer is None:
         layer = model.layers[-1]
-    elif (layer is None or isinstance(layer, int)) and is_vit(model):
+    elif (layer is None or isinstance(layer, Integral)) and is_vit(model):
         layer = token_layer(model, layer)
     if is_vit(model):
         must_have_classes(model)
     halves = _by_stages if isinstance(model, CNN) and layer in model.layers else _by_hook
-    with undisturbed(model), torch.inference_mode(False), torch.enable_grad():
+    with undisturbed(model, image), torch.inference_mode(False), torch.enable_grad():
         model_input = as_the_weights(image, model)
         tensors, logits, name = halves(model, model_input, layer, keeps.run)
         target = pick_target(logits, target)

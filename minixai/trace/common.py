@@ -2,13 +2,14 @@
 from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral
+from textwrap import shorten
 from threading import RLock, local
 
 import torch
 from torch import nn
 
 NO_CLASS = -1       # the target where there are no classes, or nobody said which
-
+INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
 
 _lock = RLock()         # of what threads share here: the modes of modules, and their lists of hooks
 _borrowed = {}          # modules in eval mode that will be in training mode again: the recordings that want them so
@@ -19,8 +20,10 @@ WRAPPERS = nn.DataParallel, nn.parallel.DistributedDataParallel
 def unwrapped(model):
     """The network itself, without what torch.compile or DataParallel put around it: hooks do not reach through those.
 
-    TypeError for a network that torch.jit made: its layers can no longer be looked into.
+    TypeError for what is no network, or one that torch.jit made: its layers can no longer be looked into.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a network is an nn.Module; got {_what(model)}")
     while (inner := getattr(model, "_orig_mod", None)) is not None or isinstance(model, WRAPPERS):
         model = model.module if inner is None else inner
     if isinstance(model, torch.jit.ScriptModule):
@@ -30,10 +33,11 @@ def unwrapped(model):
 
 
 @contextmanager
-def undisturbed(model):
+def undisturbed(model, image=None):
     """Eval mode inside, every module's own mode back afterwards, also when something is raised.
 
     Several threads may be inside with one module: it goes back into training mode when the last of them leaves.
+    ValueError instead of torch's RuntimeError if the image that is run inside has other channels than the network.
     """
     recording = object()
     try:
@@ -43,6 +47,12 @@ def undisturbed(model):
                     _borrowed.setdefault(module, set()).add(recording)
                     module.training = False
         yield
+    except RuntimeError as error:
+        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+        if image is None or first is None or image.shape[1] == first.in_channels:
+            raise
+        raise ValueError(f"the network's first convolution takes {first.in_channels} channels, the image "
+                         f"{tuple(image.shape)} has {image.shape[1]}") from error
     finally:
         with _lock:
             for module in [module for module, wanted in _borrowed.items() if recording in wanted]:
@@ -87,9 +97,8 @@ def copy_of(model):
 
 def as_the_weights(image, model):
     """The image on the device and in the precision of the model's weights. ValueError if it is none, or not finite."""
-    if not isinstance(image, torch.Tensor) or image.dim() != 4 or 0 in image.shape:
-        shape = tuple(image.shape) if hasattr(image, "shape") else type(image).__name__
-        raise ValueError(f"an image is a tensor (B,3,H,W); got {shape}")
+    if not isinstance(image, torch.Tensor) or not is_plain(image) or image.dim() != 4 or 0 in image.shape:
+        raise ValueError(f"an image is a tensor (B,3,H,W); got {_what(image)}")
     if not image.is_floating_point():
         raise ValueError(f"an image is preprocessed floats, as open_image gives them; got {image.dtype}")
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
@@ -99,6 +108,23 @@ def as_the_weights(image, model):
     if not all_finite(image):
         raise ValueError(f"the image goes up to {largest:.3g}, more than the network's {image.dtype} can hold")
     return image.clone() if image.is_inference() else image
+
+
+def is_plain(tensor):
+    """Whether it holds its numbers one after the other: not sparse, nested, quantised or meta."""
+    return not (tensor.is_nested or tensor.is_quantized or tensor.is_meta) and tensor.layout == torch.strided
+
+
+def shown(value):
+    """A value in a message: its repr, short and in one line."""
+    return shorten(repr(value), 80)
+
+
+def _what(given):
+    """The shape of what is an array, the kind of what is not: in a message short enough for one line."""
+    if isinstance(given, torch.Tensor) and not is_plain(given):
+        return f"a {type(given).__name__} that is sparse, nested, quantised or without data"
+    return str(tuple(given.shape)) if hasattr(given, "shape") else type(given).__name__
 
 
 def all_finite(values):
@@ -123,7 +149,7 @@ def check_finite(model, image, **recorded):
 
 def logits_of(model, images):
     """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was."""
-    with undisturbed(model), torch.no_grad():
+    with undisturbed(model, images), torch.no_grad():
         images = as_the_weights(images, model)
         logits = logits_in(model(images)).float()
     check_finite(model, images, logits=logits)
@@ -147,7 +173,7 @@ def pick_target(logits, target):
         return logits.argmax(dim=-1)
     given = class_indices(target, B)
     if not (0 <= given.min() and given.max() < C):
-        raise ValueError(f"the network has classes 0 to {C - 1}; got target {target}")
+        raise ValueError(f"the network has classes 0 to {C - 1}; got target {shown(target)}")
     return given.to(logits.device)
 
 
@@ -156,9 +182,9 @@ def class_indices(target, B):
     try:
         given = torch.as_tensor(target)
     except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
-        raise ValueError(f"a target is a class index, an integer; got {target!r}") from None
-    if given.dtype.is_floating_point or given.dtype == torch.bool or given.dtype.is_complex:
-        raise ValueError(f"a target is a class index, an integer; got {target!r}")
+        raise ValueError(f"a target is a class index, an integer; got {shown(target)}") from None
+    if not is_plain(given) or given.dtype not in INTEGERS:
+        raise ValueError(f"a target is a class index, an integer; got {shown(target)}")
     if given.dim() > 1 or given.dim() == 1 and len(given) != B:
         raise ValueError(f"{B} image(s) need one target for all or {B} targets, got shape {tuple(given.shape)}")
     return given.long().expand(B).clone()      # the caller's tensor may change later
@@ -167,5 +193,5 @@ def class_indices(target, B):
 def index_in(what, index, count):
     """0 <= index < count, from an index that may count from the end. ValueError names the range."""
     if not isinstance(index, Integral) or isinstance(index, bool) or not -count <= index < count:
-        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {index!r}")
+        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {shown(index)}")
     return int(index) % count

@@ -49,7 +49,7 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
     differentiate = gradients or "score_gradients" in also
     if differentiate or target is not None:
         must_have_classes(model)
-    with undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
+    with undisturbed(model, image), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
         model_input = as_the_weights(image, model).detach().requires_grad_(differentiate)
         prefix_tokens, grid = reader.token_layout(model_input)
