@@ -86,10 +86,10 @@ def hooked(hooks):
                 handle.remove()
 
 
-def copy_of(model):
-    """A deep copy, in the model's own mode, while other threads may be recording from the model."""
-    with _lock:
-        copy = deepcopy(model)
+def copy_of(model, dtype=None):
+    """A deep copy, in the model's own mode and its own or another dtype; others may be recording from the model."""
+    with _lock, torch.inference_mode(False):        # or the weights of the copy could not be differentiated through
+        copy = deepcopy(model).to(dtype)
         for module, copied in zip(model.modules(), copy.modules()):
             copied.training = module.training or module in _borrowed
     return copy
@@ -180,7 +180,7 @@ def pick_target(logits, target):
 def class_indices(target, B):
     """An integer, or B of them -> int64 (B,). ValueError for anything else; which classes there are is not asked."""
     try:
-        given = torch.as_tensor(target)
+        given = target if isinstance(target, torch.Tensor) else torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
         raise ValueError(f"a target is a class index, an integer; got {shown(target)}") from None
     if not is_plain(given) or given.dtype not in INTEGERS:
