@@ -104,14 +104,16 @@ class Explanation:
 
 
 def explain(model, image, method="gradcam", target=None, layer=None, head=None):
-    """Run one method on one image or a batch; the model is left as it was.
+    """Run one method on one image or a batch; the model is left as it was. All steps are float32.
 
+    Threads may share the model, as long as nobody trains it or changes its mode meanwhile.
     model: a network of ours, or any CNN that returns logits, or any ViT that record_vit reads. image: (B,3,H,W).
     method: a name in METHODS, or a recipe of your own such as Cam(C4=another_function).
     target: class index, one per image, or None for each image's top class. layer: a stage or module (its dotted name)
     of a CNN, default our last stage; a block's index of a ViT, default the last, of which the methods of CNNs read the
     norm in front of the attention (blocks.N.norm1), or any module that returns tokens. head: one head's index, default
-    the mean of all. Raises ValueError when one of them does not fit, TypeError when the method is for another network.
+    the mean of all. Raises ValueError when one of them does not fit, or for NaN or infinity in the image or in
+    what the network makes of it; TypeError when the method is for another network.
     """
     name, recipe = _recipe(method, model, head)
     if isinstance(recipe, Cam):

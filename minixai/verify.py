@@ -32,8 +32,8 @@ def verify(theirs, model, image, method="gradcam", target=None, layer=None, head
 
     theirs: a path (.npy, .npz, .pt, .png), array or tensor; (H,W) of the image or (h,w) of the layer, or a batch of
     them; floats, raw or in [0,1], or 8 or 16 bits. Or a picture of it in colours, (H,W,3) of 8 bits, which tells less.
-    model, image, method, target, layer, head: as for `explain`, what the map is said to show. ValueError if the map
-    cannot be read, or has a size that no way of computing it gives.
+    model, image, method, target, layer, head: as for `explain`, what the map is said to show; threads may share the
+    model. ValueError if the map cannot be read, has a size that no way of computing it gives, or ours is not finite.
     """
     recipe = recipe_named(method)
     if head is not None:

@@ -47,7 +47,7 @@ class Keeps:
 
 
 def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=Keeps()):
-    """C1: run a CNN once and record feature maps and gradients at a layer.
+    """C1: run a CNN once and record feature maps and gradients at a layer. Threads may share the model.
 
     model: one of ours, or any nn.Module that returns logits (B,C). It is run in eval mode and left as it was.
     image: (B,3,H,W), preprocessed as the model wants it.
@@ -56,7 +56,7 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
     folded into maps; there a block's index stands for the norm in front of its attention (default: the last block's).
     score: which number is differentiated, a C1 stage: logits (B,C), target (B,1) -> (B,1).
     keeps: which run of the layer, and the tensors before or after what happens to them in place.
-    Raises ValueError for a layer, a target or an output that does not fit, with what would.
+    Raises ValueError for a layer, a target or an output that does not fit, with what would, and for NaN or infinity.
     """
     model = unwrapped(model)
     if not isinstance(layer, str | nn.Module | Integral | None):

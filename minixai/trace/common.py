@@ -148,7 +148,10 @@ def check_finite(model, image, **recorded):
 
 
 def logits_of(model, images):
-    """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was."""
+    """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was.
+
+    Threads may share the model. ValueError for NaN or infinity.
+    """
     with undisturbed(model, images), torch.no_grad():
         images = as_the_weights(images, model)
         logits = logits_in(model(images)).float()

@@ -35,13 +35,14 @@ class VitTrace:
 def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score, also=()):
     """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
 
+    Threads may share the model.
     model: a ViT, ours or one that is built as timm, transformers and torchvision build theirs; image: (B,3,H,W).
     layer: a block's index, default the last; head: a head's index or None.
     gradients: also record those of the score with respect to every attention, which costs a backward pass.
     score: which number is differentiated, a stage: logits (B,C), target (B,1) -> (B,1).
     also: names of ALSO, further tensors to record.
-    Raises ValueError for an index outside the network, gradients of a network that has no classes, or attention that
-    is not one matrix between all tokens; TypeError for a network that is no such ViT.
+    Raises ValueError for an index outside the network, gradients of a network that has no classes, attention that is
+    not one matrix between all tokens, NaN or infinity; TypeError for a network that is no such ViT.
     """
     reader = reader_of(model)
     layer = index_in("layer", -1 if layer is None else layer, reader.layers)
