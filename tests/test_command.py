@@ -297,6 +297,53 @@ def test_dinov2_without_its_file_names_the_command_that_fetches_it(out, capsys, 
     assert "python -m weights_scripts.dinov2_small" in capsys.readouterr().err
 
 
+class Strange(BaseException):
+    """What a student's stage may raise, or pytest's own ways out of a test."""
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("no"), MemoryError(), RecursionError("too deep"), KeyError("x"), ImportError("no"), AttributeError(),
+    ZeroDivisionError("division by zero"), AssertionError(), StopIteration(), SystemExit(1), SystemExit(0),
+    Strange("odd"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), ValueError(), OSError(28, "No space left"),
+    ValueError("two\nlines\x1b[31m"), NotImplementedError("C3"), TypeError("of another kind")], ids=repr)
+def test_whatever_is_raised_is_one_line_and_exit_code_2(error, monkeypatch, capsys):
+    from minixai import weights
+
+    def describe():
+        raise error
+
+    monkeypatch.setattr(weights, "describe", describe)
+    assert main(["models"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("minixai: ") and said.endswith("\n") and said[:-1].isprintable()
+    ours = isinstance(error, ValueError | TypeError | OSError | NotImplementedError) and str(error)
+    assert ours or type(error).__name__ in said and "MINIXAI_TRACEBACK=1" in said
+    monkeypatch.setenv("MINIXAI_TRACEBACK", "1")
+    assert main(["models"]) == 2
+    assert "Traceback" in (shown := capsys.readouterr().err) and "in describe" in shown and shown.endswith(said)
+
+
+@pytest.mark.parametrize("nan, reason", [(True, "NaN or infinity (first seen in its activations.*'stem.0.conv.weight'"),
+                                         (False, None)])
+def test_a_network_that_holds_nan_gets_no_verdict(nan, reason, out, tmp_path, capsys):
+    """Exit code 1 would say that the map is wrong."""
+    import re
+
+    import numpy as np
+    import torch
+
+    from minixai import load
+    state = load("small_cnn").state_dict()
+    state["stem.0.conv.weight"].view(-1)[0] = torch.nan if nan else 1
+    torch.save(state, tmp_path / "weights.pt")
+    np.save(tmp_path / "map.npy", np.random.RandomState(0).rand(12, 12).astype(np.float32))
+    code = main(["verify", str(tmp_path / "map.npy"), str(CAT), "--model", "small_cnn", "--weights",
+                 str(tmp_path / "weights.pt"), "--out", str(out)])
+    said = capsys.readouterr()
+    assert code == (2 if nan else 1)
+    assert re.search(reason.replace("(", r"\("), said.err) if nan else "not explained" in said.out
+
+
 @pytest.mark.parametrize("command", ["explain", "verify", "models", "start", "check", "release", "grade"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -69,5 +69,6 @@ def random_weights(activations):
     RandomCAM: uniform in [-1,1], the same at every call. What it shows comes from the feature maps alone.
     """
     generator = torch.Generator().manual_seed(0)
-    weights = 2 * torch.rand(activations.shape[-3], 1, 1, generator=generator) - 1
+    drawn = torch.rand(activations.shape[-3], 1, 1, generator=generator, dtype=torch.float32)
+    weights = 2 * drawn - 1
     return weights.to(activations).expand(*activations.shape[:-2], 1, 1)

@@ -78,7 +78,8 @@ def ranking(heatmap, seed=0):
     single pixels is a fine noise all over the picture, and another question than a few blocks.
     """
     values = as_map(heatmap).flatten(-2)
-    drawn = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=-1).to(values.device)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(values.shape, generator=generator, dtype=torch.float32).argsort(dim=-1).to(values.device)
     order = drawn.gather(-1, values.gather(-1, drawn).argsort(dim=-1, descending=True, stable=True))
     places = torch.arange(values.shape[-1], device=values.device).expand_as(order)
     return torch.empty_like(order).scatter(-1, order, places).reshape(heatmap.shape)
