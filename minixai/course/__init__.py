@@ -4,11 +4,13 @@
     start.py      the file that a student writes in           student.py   what is in that file
     fixtures.py   recorded passes, and what each stage gives  check.py     the verdict on the file, stage by stage
     report.py     what is printed; pictures.py, what is drawn mine.py      a student's stages on a photo
+    yours.py      the student's own functions in the blanked library
 
 For instructors (INSTRUCTOR.md):
 
     record.py     makes the passes; mistakes.py, what goes wrong in what is no stage of a recipe
-    release.py    the tree for students, without solutions    grade.py     many submissions, each function in a process
+    release.py    the tree for students, without solutions    leaks.py     whether a solution is left in it
+    grade.py     many submissions, each function in a process
     runner.py     what runs in that process                   results.py   JSON, JUnit XML, a table, the answers
 
 A stage's docstring is the exercise and its body the solution; nothing is written twice.
