@@ -312,7 +312,7 @@ def test_only_what_git_tracks_is_handed_out(checkout, students):
         (checkout / "solutions.py").unlink()
 
 
-def test_a_folder_that_is_there_and_a_tree_without_git_are_one_line(checkout, students, tmp_path):
+def test_what_cannot_be_released_is_one_line(checkout, students, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="name a new folder"):
         release.release(students, checkout)
     with pytest.raises(ValueError, match="no checkout of the repository"):
@@ -321,3 +321,9 @@ def test_a_folder_that_is_there_and_a_tree_without_git_are_one_line(checkout, st
     with pytest.raises(ValueError, match="git cannot list the files of .*: fatal: not a git repository"):
         release.release(tmp_path / "x", tmp_path)
     assert not (tmp_path / "x").exists()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match=f"^{re.escape(str(tmp_path / 'file' / 'x'))} cannot be made: "):
+        release.release(tmp_path / "file" / "x", checkout)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="there is no git here"):
+        release.release(tmp_path / "x", checkout)

@@ -46,6 +46,10 @@ def release(out, root=None, say=print):
         raise FileExistsError(f"{out} is there already; name a new folder")
     unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
     try:
+        unfinished.mkdir(parents=True)
+    except OSError as problem:
+        raise OSError(f"{out} cannot be made: {problem.strerror}") from None
+    try:
         count = sum(_copy(root, unfinished, path) for path in tracked(root))
         shutil.copyfile(root / "minixai/course/STUDENT.md", unfinished / "README.md")
         (unfinished / "minixai/verify.py").write_text(NO_VERIFY, encoding="utf-8")
@@ -59,6 +63,8 @@ def release(out, root=None, say=print):
 
 def tracked(root):
     """Paths of the files that git tracks, those left out of a release taken off."""
+    if not shutil.which("git"):
+        raise ValueError("release asks git which files belong to the checkout, and there is no git here")
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, encoding="utf-8",
                             errors="surrogateescape")
     if listed.returncode:
