@@ -7,6 +7,7 @@ Letters: H x W the image, gh x gw a coarser grid whose cells fill the image exac
 """
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from minixai.images import Preprocess
 
@@ -29,7 +30,7 @@ def black(image, model):
 
 def mean_colour(image, model):
     """The image's own mean colour, everywhere: image (3,H,W) -> (3,1,1)."""
-    return image.mean(dim=(-2, -1), keepdim=True)
+    return F.adaptive_avg_pool2d(image, 1)
 
 
 def blurred(image, model):
