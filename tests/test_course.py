@@ -18,6 +18,7 @@ from minixai.course.blank import blanked
 from minixai.course.check import FAILED, PASSED, WAITING, Outcome
 from minixai.course.exercises import EXERCISES, find
 from minixai.course.student import answers_in, functions_in
+from tests.reference.near import SINGLE, relative_difference
 
 TASKS = [(exercise, task) for exercise in EXERCISES.values() for task in exercise.tasks]
 HELPERS = """
@@ -129,7 +130,10 @@ def test_a_blank_says_how_long_an_answer_is_even_if_the_library_is_blanked_alrea
 
 @pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
 def test_public_fixtures_are_what_the_library_gives_now(number):
-    """python -m minixai.course.record writes them again."""
+    """python -m minixai.course.record writes them again. Names, sizes and known mistakes have to be the same ones.
+
+    The numbers come out of a pass in single precision. A photo is cut off to 8 bits, so that a level may turn.
+    """
     exercise = find(number)
     for seed, (about, arrays) in zip(fixtures.PUBLIC, fixtures.public(exercise)):
         now = record.fixture(exercise, seed)
@@ -137,8 +141,25 @@ def test_public_fixtures_are_what_the_library_gives_now(number):
         assert set(now) == set(arrays)
         for name, array in arrays.items():
             assert array.dtype == now[name].dtype
-            assert np.allclose(now[name], array, rtol=1e-4, atol=1e-6, equal_nan=True)
+            assert up_to_rounding(now[name], array), name
         assert (fixtures.FOLDER / f"{number}_{seed}.npz").stat().st_size < 100_000
+
+
+def up_to_rounding(now, array):
+    if array.dtype == np.uint8:
+        levels = np.abs(now.astype(int) - array)
+        return levels.max() <= 1 and (levels > 0).mean() < 0.01
+    return relative_difference(now, array) <= (SINGLE if array.dtype.kind == "f" else 0)
+
+
+@pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
+def test_no_known_mistake_is_so_small_that_a_processor_decides_whether_it_is_one(number, monkeypatch):
+    """A mistake is listed if it moves a value by more than check.TOLERANCE. Each is either far above it or far below."""
+    lists = []
+    for factor in (0.1, 50):
+        monkeypatch.setattr(check, "TOLERANCE", factor * 1e-5)
+        lists.append([str(record.fixture(find(number), seed)["about"]) for seed in fixtures.PUBLIC])
+    assert lists[0] == lists[1]
 
 
 def test_the_recorder_is_deterministic_and_leaves_the_random_state_alone():
@@ -407,6 +428,7 @@ def test_when_all_is_right_the_next_command_is_named(tmp_path, capsys):
     assert f"minixai explain --method rollout --mine {path}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_watch_waits_out_a_file_that_is_away_or_half_written(tmp_path):
     path = tmp_path / "exercise_02.py"
     whole = solution(find("02"))
@@ -455,6 +477,7 @@ def test_pytest_on_the_file_and_the_file_itself_say_what_check_says(tmp_path):
     names["test_exercise_02"]()
 
 
+@pytest.mark.slow
 def test_check_imports_neither_the_search_nor_the_mistakes_nor_matplotlib():
     code = ("import sys, minixai; before = set(sys.modules); "
             "from minixai.course import report, exercises; report.main('02', 'none.py'); "

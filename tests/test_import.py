@@ -59,6 +59,7 @@ def test_all_of_the_package_is_read():
     assert graph()["gradcam"] == {"heatmap", "recipe", "score"} and "figures" in graph()["explain"]
 
 
+@pytest.mark.slow
 def test_import_minixai_brings_no_plotting_and_no_scenes():
     code = "import minixai, sys; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
