@@ -154,7 +154,7 @@ def up_to_rounding(now, array):
 
 @pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
 def test_no_known_mistake_is_so_small_that_a_processor_decides_whether_it_is_one(number, monkeypatch):
-    """A mistake is listed if it moves a value by more than check.TOLERANCE. Each is either far above it or far below."""
+    """A mistake is listed if it moves a value by more than check.TOLERANCE. Each is far above it or far below."""
     lists = []
     for factor in (0.1, 50):
         monkeypatch.setattr(check, "TOLERANCE", factor * 1e-5)

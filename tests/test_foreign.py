@@ -16,8 +16,8 @@ from minixai.cnn import small_cnn
 from minixai.trace import is_vit, record_cnn, record_vit, token_layer
 from minixai.trace.tokens import channels_last
 from minixai.vit import ViT
-from tests.reference.record_foreign import OURS, TARGET
 from tests.reference.near import DOUBLE, relative_difference
+from tests.reference.record_foreign import OURS, TARGET
 from tests.reference.seeded import filled, pick, recorded, recorded_image
 from weights_scripts import convert_vit
 

@@ -27,7 +27,6 @@ from tests.reference.vits import (
 from weights_scripts import convert_cnn, convert_vit
 
 
-
 def torchvision_cnn(name, convert):
     import torchvision
     return cnn(torchvision.models.get_model(name), name, convert)
