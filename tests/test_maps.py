@@ -130,7 +130,8 @@ def test_tensors_that_are_no_plain_numbers_are_refused_also_out_of_a_file(values
 
 
 @pytest.mark.parametrize("values", [
-    torch._neg_view(-TENSOR), (TENSOR * 1j).conj().imag.neg(), torch.nn.Parameter(TENSOR), TENSOR.clone().requires_grad_(),
+    torch._neg_view(-TENSOR), (TENSOR * 1j).conj().imag.neg(), torch.nn.Parameter(TENSOR),
+    TENSOR.clone().requires_grad_(),
     TENSOR.T.contiguous().T], ids=["negative bit", "of a conjugate", "parameter", "in a graph", "transposed"])
 def test_tensors_that_look_odd_and_are_plain_numbers_are_read(values, tmp_path):
     torch.save(values, tmp_path / "map.pt")
