@@ -93,6 +93,15 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "overlay": "import torch; return torch.compile(lambda x: x + 1)(torch.ones(3))",
     }, ("PermissionError", "PermissionError", "it gave nothing that can be read", "it ", "it ",
         "")),
+    "five": ({      # a later function's input would be an earlier one's answer
+        "channel_weights": "import numpy as np\n"
+                           "    return torch.from_numpy(np.load('../inputs.npz')['0/weighted_sum.weights'])",
+        "weighted_sum": "import numpy as np; return torch.from_numpy(np.load('inputs.npz')['0/rectify.cam'])",
+        "rectify": "import glob; return open(glob.glob('/tmp/minixai-*/inputs.npz')[0])",
+        "upsample": "import os; return open(next(os.scandir('..')))",
+        "min_max": "import gc; return [x for x in gc.get_objects() if type(x) is dict and 'expected' in x][0]",
+        "overlay": "import sys; f = sys._getframe()\n    while f: print(list(f.f_locals)); f = f.f_back\n    return 1",
+    }, ("PermissionError", "FileNotFoundError", "IndexError", "PermissionError", "IndexError", "a int")),
 }
 HELP = """
 import torch
@@ -530,7 +539,8 @@ def test_ctrl_c_keeps_what_is_graded(tmp_path):
             raise KeyboardInterrupt
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        grade.grade(find("05"), tmp_path / "subs", None, tmp_path / "out", say, Limits(seconds=100))
+        long = Limits(seconds=100, processor_seconds=100)
+        grade.grade(find("05"), tmp_path / "subs", None, tmp_path / "out", say, long)
     assert time.monotonic() - started < 60
     rows = list(csv.reader(io.StringIO((tmp_path / "out" / "grades.csv").read_text())))[1:]
     assert [row[1:] for row in rows] == [["3", "3", "3", ""]] + [["", "", "3", "not graded: grading was stopped"]] * 3

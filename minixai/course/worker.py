@@ -30,7 +30,8 @@ LARGEST_REPORT = 2**18
 LARGEST_ARRAY = 2**22 + 4096
 SHOWN = 4000                # characters of what was printed
 PATIENCE = 120              # seconds for `import torch`: a cold disk, another program's scan
-KEPT = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")       # of the environment: to find libraries
+KEPT = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",       # of the environment: to find libraries,
+        "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")     # and to compute as our tests ask
 TOO_LONG = "it printed or wrote too much", ""
 SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/usr/share", "/etc/ld.so.cache", "/etc/fonts",
           "/etc/localtime", "/etc/mime.types", "/proc/cpuinfo", "/sys/devices/system/cpu")
