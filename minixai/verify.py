@@ -150,8 +150,9 @@ def _findings(entries):
 
 
 def _finding(group):
-    profiles = sorted((profile for entry in group for profile in entry.way.profiles),
-                      key=lambda profile: profile.library != "the paper")
+    near = [(max(entry.difference, CLOSE), profile) for entry in group for profile in entry.way.profiles]
+    near.sort(key=lambda one: (one[1].library != "the paper", one[0], one[1].name))     # rounding does not order them
+    profiles = [profile for _, profile in near]
     departs = dict.fromkeys(f"{profile.library}: {profile.departs}" for profile in profiles if profile.departs)
     if any(not profile.departs for profile in profiles):
         departs = {}        # one that follows the paper gives the same map
