@@ -76,8 +76,8 @@ for layer in ("features", "stage7", "stage5"):
     risen = [(score - recorded.logits[0, CAT]) / step for score, step in zip(tried, steps)]
     wrong[layer] = [((rise - slope).norm() / slope.norm()).item() for rise in risen]
 # %%
-show(curves([str(step) for step in steps], wrong, "added to every cell of a map", "relative error of the gradient",
-            log=True), "gradient_against_trying", "Error of the gradient for steps of five sizes at three layers")
+show(curves([str(step) for step in steps], wrong, "added to every cell of a map", "relative error of the gradient"),
+     "gradient_against_trying", "Error of the gradient for steps of five sizes at three layers")
 
 # %% tags=["seen"]
 seen("At `features` the gradient is right for any step, to better than a thousandth: behind this layer come only a "

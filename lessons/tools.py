@@ -22,6 +22,17 @@ listener = None             # lessons/render.py puts a function (kind, value) he
 bodies = True               # False: quote leaves out what students are to write
 
 
+def one_sentence(kind, problem, trace):
+    """In the tree for students: which function is not written yet, without all the lines that led to it."""
+    if issubclass(kind, NotImplementedError):
+        print(problem, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, problem, trace)
+
+
+sys.excepthook = one_sentence
+
+
 def show(picture, name, alt):
     """picture: a matplotlib Figure, a PIL image, or uint8 (H,W,3). name: what it shows, words joined by `_`.
     alt: what there is to see, for who cannot see it."""
@@ -42,7 +53,7 @@ def show(picture, name, alt):
 def quote(*functions):
     """The source of functions or classes of minixai, as it stands in the file."""
     for function in functions:
-        where = inspect.getsourcefile(function)
+        where = source_file(function)
         source = textwrap.dedent(inspect.getsource(function))
         if not bodies:
             source = without_body(source)
@@ -56,7 +67,7 @@ def seen(text, holds, read=()):
     _stand_by(text, holds)
     _say("seen", text)
     if functions:
-        _say("read", [(function.__name__, module_path(inspect.getsourcefile(function))) for function in functions])
+        _say("read", [(function.__name__, module_path(source_file(function))) for function in functions])
 
 
 def claim(number, experiment, measured, verdict, reach, holds):
@@ -96,6 +107,10 @@ def encode(image):
         if jpg.tell() <= LARGEST:
             return jpg.getvalue(), ".jpg"
     raise ValueError(f"{jpg.tell()} bytes at the lowest quality, {LARGEST} allowed: draw {image.size} pixels smaller")
+
+
+def source_file(function):
+    return inspect.getsourcefile(inspect.unwrap(function))      # the tree for students wraps what is to be written
 
 
 def module_path(file):

@@ -1,7 +1,7 @@
 """One heatmap out of several: over the layers of a network, or over views of one image.
 
 Both call `explain` and combine its heatmaps. Which class is explained is settled once, from the image as it is: a view
-in which another class wins still answers the same question.
+in which another class wins still answers the same question. Threads may share the model, as in `explain`.
 """
 from collections.abc import Callable
 from dataclasses import dataclass

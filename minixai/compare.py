@@ -125,10 +125,11 @@ class Comparison:
         if "cam" in inspect.signature(enlarge).parameters or len(alike) * values["coarse"].shape[0] < h * w / 2:
             return self._matrices.get((enlarge, h, w))
         if (enlarge, h, w) not in self._matrices:
-            chunks = torch.eye(h * w).reshape(-1, h, w).split(max(1, TOGETHER // self.theirs[0].numel()))
+            ones = torch.eye(h * w, dtype=torch.float32).reshape(-1, h, w)
+            chunks = ones.split(max(1, TOGETHER // self.theirs[0].numel()))
             made = [attempt("M1", enlarge, {**values, "coarse": one}).flatten(-2)[:, self._places] for one in chunks]
             matrix = torch.cat(made)
-            test = torch.randn(2, h, w, generator=torch.Generator().manual_seed(0))
+            test = torch.randn(2, h, w, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
             right = attempt("M1", enlarge, {**values, "coarse": test}).flatten(-2)[:, self._places]
             off = _off_a_line((test.flatten(-2) @ matrix)[None], right) / _span(right)
             self._matrices[enlarge, h, w] = matrix if off.max() < 1e-4 else None
@@ -242,7 +243,7 @@ def _on_levels(values):
 def _kind(normalise):
     """What M2 does to a map: "straight", a shift and a scale; "rising", brighter stays brighter; "of the size",
     the same of the values' sizes; "on levels", only multiples of 1/255 come out; else "any"."""
-    full = torch.randn(1, 9, 11, generator=torch.Generator().manual_seed(0))
+    full = torch.randn(1, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     out = attempt("M2", normalise, {"full": full})
     if out is None:
         return "any"

@@ -1,4 +1,5 @@
 """From a method's name to a heatmap: pick the recipe, record a trace, run the stages, keep every step."""
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from minixai.cams import CAMS
 from minixai.gradcam import Cam
 from minixai.recipe import reads
 from minixai.trace import ALSO, NO_CLASS, CnnTrace, VitTrace, is_vit, reader_of, record_cnn, record_vit, token_layer
+from minixai.trace.common import all_finite, shown
 
 METHODS = {**CAMS, **ATTENTIONS}
 
@@ -64,7 +66,7 @@ class Explanation:
             raise TypeError(f"{self.method} has no heads")
         recipe = for_one_head(self.recipe)
         traces = [replace(self.trace, head=head) for head in range(self.trace.attention.shape[-3])]
-        return [replace(self, recipe=recipe, trace=trace, steps=recipe.steps(trace)) for trace in traces]
+        return [replace(self, recipe=recipe, trace=trace, steps=steps_of(recipe, trace)) for trace in traces]
 
     @property
     def knows_classes(self):
@@ -102,14 +104,16 @@ class Explanation:
 
 
 def explain(model, image, method="gradcam", target=None, layer=None, head=None):
-    """Run one method on one image or a batch; the model is left as it was.
+    """Run one method on one image or a batch; the model is left as it was. All steps are float32.
 
+    Threads may share the model, as long as nobody trains it or changes its mode meanwhile.
     model: a network of ours, or any CNN that returns logits, or any ViT that record_vit reads. image: (B,3,H,W).
     method: a name in METHODS, or a recipe of your own such as Cam(C4=another_function).
     target: class index, one per image, or None for each image's top class. layer: a stage or module (its dotted name)
     of a CNN, default our last stage; a block's index of a ViT, default the last, of which the methods of CNNs read the
     norm in front of the attention (blocks.N.norm1), or any module that returns tokens. head: one head's index, default
-    the mean of all. Raises ValueError when one of them does not fit, TypeError when the method is for another network.
+    the mean of all. Raises ValueError when one of them does not fit, or for NaN or infinity in the image or in
+    what the network makes of it; TypeError when the method is for another network.
     """
     name, recipe = _recipe(method, model, head)
     if isinstance(recipe, Cam):
@@ -117,24 +121,27 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     else:
         also = [name for name in ALSO if reads(recipe, name)]
         trace = record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1, also)
-    result = Explanation(name, recipe, trace, recipe.steps(trace), image, model)
-    check_finite(result)
-    return result
+    return Explanation(name, recipe, trace, steps_of(recipe, trace), image, model)
 
 
 def _recipe(method, model, head):
     """A method's name, or a recipe of your own -> (name, recipe), if the recipe and the network belong together."""
     if isinstance(method, Cam | Attn):
         name, recipe = _own_name(method), method
-    elif method in METHODS:
-        name, recipe = method, METHODS[method]
     else:
-        raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
+        name, recipe = method, recipe_named(method)
     if isinstance(recipe, Attn):
         reader_of(model)        # TypeError, and why, if this network's attention cannot be read
     if head is not None and isinstance(recipe, Cam):
         raise ValueError(f"{name} has no heads to choose from; leave head out")
     return name, recipe if head is None else for_one_head(recipe)
+
+
+def recipe_named(method):
+    """The recipe of that name. ValueError lists those that there are."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"no method {shown(method)}; there are {', '.join(METHODS)}")
+    return METHODS[method]
 
 
 def for_one_head(recipe):
@@ -153,15 +160,26 @@ def _own_name(recipe):
     return f"{type(recipe).__name__}({', '.join(changed)})"
 
 
-def check_finite(result):
-    """Early, not only at the end: the ReLU turns -infinity into 0, and a score that is NaN is in no stage.
+def steps_of(recipe, trace):
+    """The recipe's steps on a trace, in float32 also where autocast is on. ValueError if one is not finite."""
+    try:
+        with without_autocast(trace.target.device.type):
+            steps = recipe.steps(trace)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(f"no map can be made of these numbers: {error}") from None
+    # Each stage, not only the last: the ReLU turns -infinity into 0. All that was recorded is finite already.
+    for step in steps[1:]:
+        if not all_finite(step.value):
+            raise ValueError(f"the method's numbers hold NaN or infinity (first seen in {step.id}, {step.title}): no "
+                             "map can be made; what was recorded is finite, and too large or too small for float32")
+    return steps
 
-    The large A stages are left out, for speed: a NaN in any row of an attention matrix reaches the logits.
-    """
-    small = [(step.id, step.value) for step in result.steps if step.id[0] != "A" and step.id != "C1"]
-    for name, value in [("logits", result.trace.logits), *small]:
-        if value is not None and not value.isfinite().all():
-            raise ValueError(f"the network's numbers hold NaN or infinity (first seen in {name}): no map can be made")
+
+def without_autocast(device_type):
+    """Inside, matrix products are not rounded to half precision, whatever the caller's torch.autocast says."""
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def _why_empty(result, index):

@@ -50,7 +50,7 @@ def open_photo(source):
         return to_rgb(_from_array(as_numpy(source, "the array"), "the array"), "the array")
     if isinstance(source, Image.Image):
         with _one_error("the image"):       # Pillow decodes late, so a damaged file may show itself only now
-            return to_rgb(source, "the image")
+            return to_rgb(_first_frame(source, "the image"), "the image")
     if not isinstance(source, str | PathLike):
         raise ImageError(f"an image is a path, a PIL image or an array; got a {type(source).__name__}")
     try:
@@ -74,7 +74,7 @@ def picture_in(file, name, formats=FORMATS):
         Image.init()            # or it knows but a few kinds yet
         with Image.open(file, formats=[each for each in formats if each in Image.OPEN]) as image:
             _check_size(image, name)
-            yield image
+            yield _first_frame(image, name)
 
 
 def endings():
@@ -121,12 +121,16 @@ def as_numpy(values, name):
         raise ImageError(f"{name}: not an array of plain numbers ({why(error)[:200]})") from None
 
 
+def _first_frame(image, name):
+    if getattr(image, "is_animated", False):        # how many there are, Pillow finds out by reading them all
+        warnings.warn(f"{name}: holds more than one frame; the first one is used", stacklevel=4)
+        image.seek(0)
+    return image
+
+
 def to_rgb(image, name):
     """A PIL image of any mode, of which `name` says in a message which it is -> as open_photo gives it."""
     _check_size(image, name)
-    if getattr(image, "is_animated", False):        # how many it holds, Pillow finds out by reading them all
-        warnings.warn(f"{name}: holds more than one frame; the first one is used", stacklevel=3)
-        image.seek(0)
     image = _upright(image)
     _check_size(image, name)        # again: inside an icon, pictures of any size are found only now
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -161,6 +165,7 @@ def _from_array(values, name):
     return _eight_bits(values, name)
 
 
+@np.errstate(invalid="ignore")      # what is NaN is refused, and need not be warned of
 def _eight_bits(values, name):
     top = 1 if values.dtype.kind == "f" else 65535      # Pillow reads 16-bit files into 16- or 32-bit integers
     if not (values.min() >= 0 and values.max() <= top):

@@ -7,8 +7,10 @@ def find_class(wanted, labels):
 
     Case does not matter. ValueError names what comes near, with the indices, when nothing or more than one fits.
     """
+    if not labels:
+        raise ValueError("this network has no classes to choose from")
     wanted = str(wanted).strip()
-    if wanted.lstrip("-").isdigit():
+    if is_integer(wanted):
         return _in_range(int(wanted), labels)
     name, names = wanted.lower(), [label.lower() for label in labels]
     exact = [index for index, label in enumerate(names) if label == name]
@@ -21,6 +23,11 @@ def find_class(wanted, labels):
     near = [names.index(match) for match in get_close_matches(name, names, n=5)]
     hint = f"near it: {_listed(near, labels)}" if near else f"it is one of {len(labels)}, such as {labels[0]!r}"
     raise ValueError(f"no class is called {wanted!r}; {hint}")
+
+
+def is_integer(text):
+    """Whether int(text) will do. Not everything that str.isdigit calls a digit can be read as one: ² cannot."""
+    return text.removeprefix("-").isdecimal()
 
 
 def _in_range(index, labels):

@@ -4,6 +4,7 @@ Nothing in a file is run: arrays are read without pickle, tensors with weights_o
 a heatmap of MOST numbers.
 """
 import math
+import warnings
 import zipfile
 from dataclasses import dataclass
 from os import PathLike
@@ -76,7 +77,8 @@ def _checked(values, name, digits=None):
     top = {"u1": 255, "u2": 65535}.get(values.dtype.str[1:])
     if top is None and values.dtype.kind in "ui":
         raise ValueError(f"{name}: {values.dtype} values; give floats, or unsigned 8 or 16 bits")
-    numbers = torch.from_numpy(values.astype(np.float64))
+    with np.errstate(invalid="ignore", over="ignore"):      # what is NaN or infinite is refused below
+        numbers = torch.from_numpy(values.astype(np.float64))
     numbers = numbers[None] if numbers.dim() == 2 else numbers
     if not numbers.isfinite().all():
         raise ValueError(f"{name}: holds NaN or infinity, so there is no map to compare")
@@ -129,7 +131,9 @@ def _read_array(file):
     version = np.lib.format.read_magic(file)
     if version not in read_header:
         raise ValueError("of a version of .npy that heatmaps have no need of")
-    shape, _, dtype = read_header[version](file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")         # Python's, of what a damaged header looks like to it
+        shape, _, dtype = read_header[version](file)
     if dtype.kind not in "fuibc":
         raise ValueError(f"a heatmap is numbers; got {dtype}")
     if math.prod(shape) > MOST:

@@ -34,8 +34,9 @@ def within_rounding(comparison, model, image, record):
     if not near or bool((comparison.theirs == comparison.theirs.flatten()[0]).all()):
         return []
     generator = torch.Generator().manual_seed(0)
-    nudged = image * (1 + 1e-7 * torch.randn(image.shape, generator=generator).to(image))
-    others = [(copy_of(model).double(), image.double()), (model, nudged)]
+    noise = torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
+    nudged = image * (1 + 1e-7 * noise)
+    others = [(copy_of(model, torch.float64), image.double()), (model, nudged)]
     traces = [Traces(*other, partial(record, *other)) for other in others]
     moved = [_moved(entry.way, comparison, traces) for entry in near[:FEW]]
     accepted = [one for one in moved if one is not None and CLOSE / MULTIPLE < one.rounding <= MOST

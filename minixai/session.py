@@ -13,7 +13,7 @@ from minixai.figures import on_photo, side_by_side
 from minixai.files import must_take_files, one_line, shown, why
 from minixai.gradcam import Cam
 from minixai.images import ImageError, endings, open_photo
-from minixai.labels import find_class
+from minixai.labels import find_class, is_integer
 from minixai.maps import read_map
 from minixai.trace import NO_CLASS
 from minixai.verify import verify
@@ -33,7 +33,8 @@ def explain_examples(options):
     asked = [(photo, model, method) for photo, model, method in EXAMPLES
              if options.model in (None, model) and options.method in (None, method)]
     if not asked:
-        raise ValueError(f"no shipped example for {options.model or options.method}; name an image")
+        asked = options.method if options.model is None else options.model
+        raise ValueError(f"no shipped example for {asked!r}; name an image")
     for photo, model, method in asked:
         Session(options, model, method).explain(PHOTOS / photo, verbose=True)
     return 0
@@ -84,7 +85,7 @@ class Session:
             self.recipe, names = with_mine(METHODS[method], options.mine)
             self.method = f"{method}_mine"
             print(f"yours: {', '.join(names)}")
-        self.layer = int(options.layer) if (options.layer or "").lstrip("-").isdigit() else options.layer
+        self.layer = int(options.layer) if is_integer(options.layer or "") else options.layer
         self.target = None if options.target is None else find_class(options.target, self.model.labels)
         self.names = set()
 
@@ -166,9 +167,10 @@ def _model_and_method(options):
     if options.model is None and wants_vit and not weights_path("dinov2_small").exists():
         raise ValueError(f"{options.method} needs a ViT: --model small_vit for drawn scenes, or for photos "
                          "--model dinov2_small (in a checkout, python -m weights_scripts.dinov2_small fetches it)")
-    if options.weights and not options.model:
+    if options.weights and options.model is None:
         raise ValueError("--weights needs --model, the name of the network that they are for")
-    model = options.model or ("dinov2_small" if wants_vit else "efficientnet_lite0")
+    usual = "dinov2_small" if wants_vit else "efficientnet_lite0"
+    model = usual if options.model is None else options.model
     return model, options.method or ("attention" if any(kind in model for kind in VITS) else "gradcam")
 
 

@@ -51,8 +51,8 @@ def unpickled(file, path):
         return load_tensors(file)
     except pickle.UnpicklingError as error:
         if code := re.search(r"GLOBAL (\S+)|[Ff]unction (\S+)", str(error)):
-            raise ValueError(f"{shown(path)} holds more than tensors ({shown(code[1] or code[2])}), and minixai runs no "
-                             "code that a file brings along; save its state dict alone") from None
+            raise ValueError(f"{shown(path)} holds more than tensors ({shown(code[1] or code[2])}), and minixai runs "
+                             "no code that a file brings along; save its state dict alone") from None
         raise ValueError(damaged) from None
     except Exception as error:      # torch's reader meets a damaged file with RuntimeError, EOFError, KeyError and more
         first_line = str(error).strip().partition("\n")[0]

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from minixai.compare import CLOSE, EXACT, Comparison
-from minixai.explain import METHODS, for_one_head
+from minixai.explain import METHODS, for_one_head, recipe_named, steps_of, without_autocast
 from minixai.gradcam import Cam
 from minixai.maps import ColouredMap, read_map
 from minixai.recipe import reads
 from minixai.rounding import within_rounding
 from minixai.search import BEFORE_FLOW, OTHER_CLASSES, SLOW, Traces, branches_of, ways_with
 from minixai.trace import ALSO, NO_CLASS, Keeps, VitTrace, record_cnn, record_vit
+from minixai.trace.common import all_finite
 from minixai.verdict import Finding, Verdict
 
 MISTAKES_AT_ONCE = 2
@@ -31,34 +32,42 @@ def verify(theirs, model, image, method="gradcam", target=None, layer=None, head
 
     theirs: a path (.npy, .npz, .pt, .png), array or tensor; (H,W) of the image or (h,w) of the layer, or a batch of
     them; floats, raw or in [0,1], or 8 or 16 bits. Or a picture of it in colours, (H,W,3) of 8 bits, which tells less.
-    model, image, method, target, layer, head: as for `explain`, what the map is said to show. ValueError if the map
-    cannot be read, or has a size that no way of computing it gives.
+    model, image, method, target, layer, head: as for `explain`, what the map is said to show; threads may share the
+    model. ValueError if the map cannot be read, has a size that no way of computing it gives, or ours is not finite.
     """
-    if method not in METHODS:
-        raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    if head is not None and isinstance(METHODS[method], Cam):
-        raise ValueError(f"{method} has no heads to choose from; leave head out")
+    recipe = recipe_named(method)
+    if head is not None:
+        if isinstance(recipe, Cam):
+            raise ValueError(f"{method} has no heads to choose from; leave head out")
+        recipe = for_one_head(recipe)
     theirs = read_map(theirs)
     maps = 1 if isinstance(theirs, ColouredMap) else len(theirs.values)
     if not isinstance(image, torch.Tensor) or image.dim() != 4 or maps != len(image):
         raise ValueError(f"{maps} map(s) for an image of shape {tuple(getattr(image, 'shape', ()))}; one "
                          "map for each image of (B,3,H,W)")
-    recipe = METHODS[method] if head is None else for_one_head(METHODS[method])
     given = {"target": target, "layer": layer} | ({} if head is None else {"head": head})
     right = _record(given, model, image, recipe)
     given["target"] = None if (right.target == NO_CLASS).any() else right.target       # also for a changed image
     record = partial(_record, given)
     traces = Traces(model, image, partial(record, model, image))
     question = _question(method, right, model)
-    if isinstance(theirs, ColouredMap):
-        return _of_a_picture(theirs, method, traces, head, recipe.steps(right)[-1].value.float().cpu(), question, right)
-    comparison = _searched(theirs, method, traces, head)
-    if not comparison.fitting:
-        raise ValueError(_sizes(theirs.values.shape[-2:], right))
-    equals = comparison.equals()
-    moved = within_rounding(comparison, model, image, record) if comparison.best() > CLOSE else []
-    ours = comparison.ours if comparison.ours is not None else recipe.steps(right)[-1].value.float().cpu()
+    with without_autocast(right.target.device.type):
+        if isinstance(theirs, ColouredMap):
+            return _of_a_picture(theirs, method, traces, head, _heatmap(recipe, right), question, right)
+        comparison = _searched(theirs, method, traces, head)
+        if not comparison.fitting:
+            raise ValueError(_sizes(theirs.values.shape[-2:], right))
+        ours = comparison.ours
+        if ours is None or not all_finite(ours):
+            ours = _heatmap(recipe, right)
+        equals = comparison.equals()
+        moved = within_rounding(comparison, model, image, record) if comparison.best() > CLOSE else []
     return _verdict(comparison, moved or equals, ours, question, _left_out(method))
+
+
+def _heatmap(recipe, trace):
+    """The map without a mistake. ValueError if it is not finite: then nothing can be said of theirs."""
+    return steps_of(recipe, trace)[-1].value.float().cpu()
 
 
 def _of_a_picture(theirs, method, traces, head, heatmap, question, right):
@@ -141,8 +150,9 @@ def _findings(entries):
 
 
 def _finding(group):
-    profiles = sorted((profile for entry in group for profile in entry.way.profiles),
-                      key=lambda profile: profile.library != "the paper")
+    near = [(max(entry.difference, CLOSE), profile) for entry in group for profile in entry.way.profiles]
+    near.sort(key=lambda one: (one[1].library != "the paper", one[0], one[1].name))     # rounding does not order them
+    profiles = [profile for _, profile in near]
     departs = dict.fromkeys(f"{profile.library}: {profile.departs}" for profile in profiles if profile.departs)
     if any(not profile.departs for profile in profiles):
         departs = {}        # one that follows the paper gives the same map

@@ -36,6 +36,7 @@ MAGIC = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x8
 def images():
     """{name: bytes} of pictures in every format that this Pillow writes and minixai reads."""
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8))
+    floats = Image.fromarray(np.asarray(photo.convert("L"), dtype=np.float32) / 255)
     turned = Image.Exif()
     turned[0x0112] = 6
     kinds = [("png", photo, {}), ("png", photo.convert("P"), {"transparency": 3}), ("png", photo.convert("1"), {}),
@@ -44,11 +45,11 @@ def images():
              ("jpg", photo.convert("CMYK"), {}), ("mpo", photo, PAGES), ("gif", photo, {}), ("gif", photo, PAGES),
              ("bmp", photo, {}), ("bmp", photo.convert("P"), {}), ("tiff", photo, {}), ("tiff", photo, PAGES),
              ("tiff", photo, {"compression": "tiff_lzw"}), ("tiff", photo, {"compression": "jpeg"}),
-             ("tiff", photo.convert("1"), {"compression": "group4"}), ("tiff", photo.convert("F"), {}),
+             ("tiff", photo.convert("1"), {"compression": "group4"}), ("tiff", floats, {}),
              ("tiff", photo, {"compression": "tiff_adobe_deflate", **PAGES}), ("webp", photo, {}),
              ("webp", photo, PAGES), ("webp", photo, {"lossless": True}), ("avif", photo, {}), ("avif", photo, PAGES),
-             ("jp2", photo, {}), ("ppm", photo, {}), ("pgm", photo.convert("L"), {}), ("ico", photo.resize((32, 32)), {}),
-             ("tga", photo, {}), ("tga", photo, {"compression": "tga_rle"})]
+             ("jp2", photo, {}), ("ppm", photo, {}), ("pgm", photo.convert("L"), {}),
+             ("ico", photo.resize((32, 32)), {}), ("tga", photo, {}), ("tga", photo, {"compression": "tga_rle"})]
     return {f"{number}.{ending}": _saved(picture, ending, options)
             for number, (ending, picture, options) in enumerate(kinds) if _writable(ending)}
 
@@ -68,8 +69,9 @@ def _writable(ending):
 def maps():
     """{name: bytes} of heatmaps in every format."""
     values = np.random.default_rng(1).random((7, 9))
-    found = {f"{number}.png": _saved(Image.fromarray(levels), "png", {}) for number, levels in enumerate(
-        [(255 * values).astype(np.uint8), (65535 * values).astype(np.uint16), np.dstack([255 * values] * 3).astype("u1")])}
+    pictures = [(255 * values).astype(np.uint8), (65535 * values).astype(np.uint16),
+                np.dstack([255 * values] * 3).astype(np.uint8)]
+    found = {f"{number}.png": _saved(Image.fromarray(levels), "png", {}) for number, levels in enumerate(pictures)}
     for kind in ("f8", "f4", ">f4", "f2", "u1"):
         found[f"{kind}.npy"] = _written(np.save, (9 * values).astype(kind))
     found["order.npy"] = _written(np.save, np.asfortranarray(values))

@@ -1,8 +1,13 @@
 """minixai explain and minixai models, run as a user runs them."""
+import errno
 import gc
+import os
 import shutil
+import subprocess
+import sys
 import weakref
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -64,6 +69,160 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, out, capsys):
     assert "bad.png: not an image" in printed.err
     assert "1 of 2 explained" in printed.out
     assert {name.split("_")[0] for name in names(out)} == {"good"}
+
+
+def _folder_with(tmp_path, *files):
+    """A folder with a good photo and these: (name, bytes)."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(CAT, folder / "good.png")
+    for name, data in files:
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def _lines(capsys):
+    """What a run said on stderr, each line from behind the count of images."""
+    lines = capsys.readouterr().err.splitlines()
+    return [line[line.index("minixai: "):] for line in lines if "minixai: " in line]
+
+
+def test_every_file_that_fails_is_named_and_the_others_are_explained(tmp_path, out, capsys):
+    half = _folder_with(tmp_path)
+    Image.new("RGB", (64, 64)).save(half / "pages.tif", save_all=True, append_images=[Image.new("RGB", (64, 64))])
+    (half / "pages.tif").write_bytes((half / "pages.tif").read_bytes()[:12000])
+    (half / "bad\n\x1b[31m.png").write_text("no picture")
+    (half / "folder.png").mkdir()
+    (tmp_path / "empty").mkdir()
+    arguments = [half, tmp_path / "empty", tmp_path / "nowhere.png", tmp_path / ("x" * 300 + ".png")]
+    assert run(*arguments, out=out) == 1
+    lines = _lines(capsys)
+    assert len(lines) == 6 and all(line.isprintable() for line in lines)
+    for cause in ("pages.tif: damaged", r"bad\n\x1b[31m.png: not an image", "folder.png: a folder", "empty: no images",
+                  "nowhere.png: no such file", "xxx.png: "):
+        assert len([line for line in lines if cause in line]) == 1, cause
+    assert {name.split("_")[0] for name in names(out)} == {"good"}
+
+
+@pytest.mark.parametrize("error", [ValueError("the network's numbers hold NaN"), MemoryError(), RuntimeError("a\nb"),
+                                   OSError(errno.ENOSPC, "No space left on device")])
+def test_whatever_fails_on_one_file_the_others_are_explained(error, tmp_path, out, capsys, monkeypatch):
+    def explain_but_one(model, image, *others):
+        if not calls:
+            calls.append(image)
+            raise error
+        return explain(model, image, *others)
+    calls, explain = [], session.explain
+    monkeypatch.setattr(session, "explain", explain_but_one)
+    folder = _folder_with(tmp_path)
+    shutil.copy(CAT, folder / "first.png")
+    assert run(folder, out=out) == 1
+    (line,) = _lines(capsys)
+    assert "first.png: " in line and line.isprintable()
+    assert {name.split("_")[0] for name in names(out)} == {"good"}
+
+
+def test_if_no_file_can_be_explained_nothing_was_done(tmp_path, out, capsys):
+    bad = [tmp_path / "a.png", tmp_path / "b.png"]
+    assert run(*bad, out=out) == 2
+    assert ["a.png: no such file" in line or "b.png: no such file" in line for line in _lines(capsys)] == [True, True]
+    assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="no such names there")
+def test_a_name_that_is_no_text_is_explained_and_printed_escaped(tmp_path, out, capsys):
+    folder = _folder_with(tmp_path)
+    shutil.copy(CAT, folder / os.fsdecode(b"caf\xe9.png"))
+    assert run(folder, out=out) == 0
+    printed = capsys.readouterr().out
+    printed.encode("utf-8")
+    assert r"caf\udce9.png" in printed and len(names(out)) == 4
+
+
+def test_a_name_as_long_as_names_may_be_is_explained(tmp_path, out):
+    shutil.copy(CAT, tmp_path / f"{'x' * 246}.png")
+    shutil.copy(CAT, tmp_path / f"{'x' * 246}y.png")
+    assert run(tmp_path, out=out) == 0
+    assert len(names(out)) == 4
+
+
+def _full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/dev/null/below", "x" * 300, "full"])
+@pytest.mark.parametrize("command", ["explain", "verify"])
+def test_a_folder_that_takes_no_files_is_found_out_before_anything_is_loaded(
+        place, command, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    if place == "full":
+        monkeypatch.setattr("tempfile.TemporaryFile", _full)
+    monkeypatch.setattr(session, "load", lambda *_: pytest.fail("the network was loaded"))
+    np.save(tmp_path / "map.npy", np.zeros((7, 7)))
+    arguments = [CAT] if command == "explain" else [tmp_path / "map.npy", CAT]
+    assert main([command, *map(str, arguments), "--out", str(tmp_path / place)]) == 2
+    (line,) = _lines(capsys)
+    assert line.startswith(f"minixai: {tmp_path / place}: ")
+    assert names(tmp_path) == ["file", "map.npy"]
+
+
+@pytest.mark.parametrize("place", ["here", "not/yet/there"])
+def test_looking_whether_a_folder_takes_files_leaves_nothing(place, tmp_path, capsys):
+    (tmp_path / "here").mkdir()
+    assert run(CAT, "--layer", "stage9", out=tmp_path / place) == 2
+    assert names(tmp_path) == ["here"] and not names(tmp_path / "here")
+
+
+def test_a_disk_that_gets_full_leaves_no_half_of_a_picture(tmp_path, out, capsys, monkeypatch):
+    save = Image.Image.save
+    def some_bytes_only(image, path, **options):
+        save(image, path, **options)
+        if "overlay" in str(path):
+            path.write_bytes(path.read_bytes()[:99])
+            _full()
+    monkeypatch.setattr(Image.Image, "save", some_bytes_only)
+    assert run(CAT, out=out) == 2
+    (line,) = _lines(capsys)
+    assert line.endswith(".png: No space left on device") and str(out) in line
+    assert [name.rpartition("_")[2] for name in names(out)] == ["stages.png"]
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from minixai.__main__ import main
+code, status = main(sys.argv[1:]), Path("/proc/self/status")
+if status.exists():
+    kilobytes = int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1])
+else:
+    import resource
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(code, kilobytes / 1e6)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say how much memory a process had")
+@pytest.mark.parametrize("mode, size, kind, gigabytes", [
+    ("RGB", (4000, 3000), "jpg", 0.7), ("1", (8000, 8000), "png", 2.5)])
+def test_a_large_photo_takes_little_memory(mode, size, kind, gigabytes, tmp_path, out):
+    Image.linear_gradient("L").resize(size).convert(mode).save(tmp_path / f"large.{kind}")
+    done = subprocess.run([sys.executable, "-c", PEAK, "explain", str(tmp_path / f"large.{kind}"), "--out", str(out)],
+                          capture_output=True, text=True, check=True)
+    code, peak = done.stdout.splitlines()[-1].split()
+    assert code == "0" and float(peak) <= gigabytes
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file")
+def test_a_full_disk_is_found_out_before_anything_is_loaded(tmp_path, out):
+    script = ("import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+              "from minixai import session\nfrom minixai.__main__ import main\n"
+              "session.load = lambda *_: sys.exit('the network was loaded')\nsys.exit(main(sys.argv[1:]))")
+    done = subprocess.run([sys.executable, "-c", script, "explain", str(CAT), "--out", str(out)],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.strip() == f"minixai: {out}: File too large"
+    assert not out.exists()
 
 
 def test_two_images_of_one_name_do_not_overwrite_each_other(tmp_path, out):
@@ -139,6 +298,53 @@ def test_dinov2_without_its_file_names_the_command_that_fetches_it(out, capsys, 
     assert "python -m weights_scripts.dinov2_small" in capsys.readouterr().err
 
 
+class Strange(BaseException):
+    """What a student's stage may raise, or pytest's own ways out of a test."""
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("no"), MemoryError(), RecursionError("too deep"), KeyError("x"), ImportError("no"), AttributeError(),
+    ZeroDivisionError("division by zero"), AssertionError(), StopIteration(), SystemExit(1), SystemExit(0),
+    Strange("odd"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), ValueError(), OSError(28, "No space left"),
+    ValueError("two\nlines\x1b[31m"), NotImplementedError("C3"), TypeError("of another kind")], ids=repr)
+def test_whatever_is_raised_is_one_line_and_exit_code_2(error, monkeypatch, capsys):
+    from minixai import weights
+
+    def describe():
+        raise error
+
+    monkeypatch.setattr(weights, "describe", describe)
+    assert main(["models"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("minixai: ") and said.endswith("\n") and said[:-1].isprintable()
+    ours = isinstance(error, ValueError | TypeError | OSError | NotImplementedError) and str(error)
+    assert ours or type(error).__name__ in said and "MINIXAI_TRACEBACK=1" in said
+    monkeypatch.setenv("MINIXAI_TRACEBACK", "1")
+    assert main(["models"]) == 2
+    assert "Traceback" in (shown := capsys.readouterr().err) and "in describe" in shown and shown.endswith(said)
+
+
+@pytest.mark.parametrize("nan, reason", [(True, "NaN or infinity (first seen in its activations.*'stem.0.conv.weight'"),
+                                         (False, None)])
+def test_a_network_that_holds_nan_gets_no_verdict(nan, reason, out, tmp_path, capsys):
+    """Exit code 1 would say that the map is wrong."""
+    import re
+
+    import numpy as np
+    import torch
+
+    from minixai import load
+    state = load("small_cnn").state_dict()
+    state["stem.0.conv.weight"].view(-1)[0] = torch.nan if nan else 1
+    torch.save(state, tmp_path / "weights.pt")
+    np.save(tmp_path / "map.npy", np.random.RandomState(0).rand(12, 12).astype(np.float32))
+    code = main(["verify", str(tmp_path / "map.npy"), str(CAT), "--model", "small_cnn", "--weights",
+                 str(tmp_path / "weights.pt"), "--out", str(out)])
+    said = capsys.readouterr()
+    assert code == (2 if nan else 1)
+    assert re.search(reason.replace("(", r"\("), said.err) if nan else "not explained" in said.out
+
+
 @pytest.mark.parametrize("command", ["explain", "verify", "models", "start", "check", "release", "grade"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -156,8 +362,6 @@ def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):
 
 
 def test_verify_says_whether_a_saved_map_agrees_and_saves_a_picture(tmp_path, out, capsys):
-    import numpy as np
-
     from minixai import explain, load, open_image
     model = load("efficientnet_lite0")
     right = explain(model, open_image(CAT, model), target=281).heatmap[0].numpy()

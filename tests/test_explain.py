@@ -1,15 +1,18 @@
 """From a name to a heatmap: every method, every choice, and a sentence where there is nothing to show."""
+from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from minixai import METHODS, explain
+from minixai import METHODS, explain, from_tensors, verify
 from minixai.attention import Attn
 from minixai.cnn import CNN, Head, small_cnn
 from minixai.gradcam import Cam
 from minixai.vit import ViT
+from tests.test_trace import alive
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -262,6 +265,179 @@ def test_a_network_that_is_not_finite_gets_no_map(name):
     model, method = NOT_FINITE[name]()
     with pytest.raises(ValueError, match="NaN|finite"):
         explain(model, images(), method, target=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("poison", ["NaN weight", "infinite weight", "NaN bias of the head", "NaN pixel", "inf pixel",
+                                    "-inf pixel", "image too large"])
+def test_every_method_says_in_one_sentence_what_holds_the_nan(method, poison):
+    early, late = ("stem.0.conv.weight", "head.fc.bias") if method in CAMS else ("patches.weight", "head.bias")
+    model, image = network_for(method), images()
+    holder = {"NaN weight": early, "infinite weight": early, "NaN bias of the head": late}.get(poison)
+    if holder:
+        poisoned(model, holder, torch.inf if "infinite" in poison else torch.nan)
+    elif poison == "image too large":
+        image = image.sign() * 3e38
+    else:
+        image[1, 2, 3, 4] = {"NaN": torch.nan, "inf": torch.inf, "-inf": -torch.inf}[poison.split()[0]]
+    reason = ("the image holds NaN or infinity" if "pixel" in poison else f"the network's .*its weights.*{holder}"
+              if holder else r"the network's .* its weights are finite, and the image goes up to 3e\+38")
+    with pytest.raises(ValueError, match=reason) as said:
+        explain(model, image, method, target=1)
+    assert "\n" not in str(said.value)
+    with pytest.raises(ValueError, match=reason):
+        verify(torch.rand(2, *SIZE), model, image, method, target=1)
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    class Root(nn.Module):
+        """The square root, whose slope at zero is infinite."""
+        def forward(self, features):
+            return (0 * features).sqrt()
+    with pytest.raises(ValueError, match="first seen in its gradients"):
+        explain(nn.Sequential(nn.Conv2d(3, 5, 3), Root(), Head(5, C)), images(), target=0, layer="0")
+
+
+LARGE = [[[1e30, 2e30, -3e30]], [[-2e30, 1e30, 1e30]]]      # of the first two places' product, one half is +, one -
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcampp", "eigengradcam", "kpcacam"])
+def test_a_method_whose_own_arithmetic_overflows_says_so(method):
+    """What was recorded is finite; its products are not."""
+    maps = torch.tensor(LARGE)
+    with pytest.raises(ValueError, match="the method's numbers hold NaN|no map can be made of these numbers"):
+        from_tensors(method, activations=maps, gradients=maps, size=SIZE)
+
+
+def test_half_precision_that_overflows_is_named():
+    with pytest.raises(ValueError, match="the image goes up to 1e.05, more than the network's torch.float16 can hold"):
+        explain(cnn().half(), torch.full((1, 3, *SIZE), 1e5))
+
+
+def test_a_verdict_on_numbers_that_the_method_cannot_take_is_none():
+    """Every way to compute the map breaks down; that is no reason to call theirs wrong."""
+    with pytest.raises(ValueError, match="no map can be made"):
+        verify(torch.rand(1, *SIZE), linear(LARGE, [1e-30, 1e-30]), images(B=1), "kpcacam")
+
+
+# ------------------------------------------------------------------------------------------ in whatever surroundings
+
+@contextmanager
+def default_dtype(dtype):
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(usual)
+
+
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+SURROUNDINGS = {        # what is switched on around the call, and how much that may move the map
+    "autocast to bfloat16": (partial(torch.autocast, "cpu", torch.bfloat16), None),
+    "autocast to float16": (partial(torch.autocast, "cpu", torch.float16), None),
+    "no_grad": (torch.no_grad, 0), "inference_mode": (torch.inference_mode, 0), "deterministic": (deterministic, 0),
+    "float64 by default": (partial(default_dtype, torch.float64), 0),
+}
+
+
+def values(result):
+    """The tensors of all steps."""
+    return [value for step in result.steps for value in (step.value if isinstance(step.value, tuple) else [step.value])]
+
+
+@pytest.mark.parametrize("around", SURROUNDINGS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_step_is_float32_in_whatever_surroundings(method, around):
+    model, image = network_for(method), images()
+    expected = explain(model, image, method, target=1)
+    switched_on, moves = SURROUNDINGS[around]
+    with switched_on():
+        found = explain(model, image, method, target=1)
+    assert {value.dtype for value in [*values(found), found.heatmap, found.trace.logits]} == {torch.float32}
+    if moves is not None:
+        torch.testing.assert_close(found.heatmap, expected.heatmap, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_step_is_float32_whatever_the_network_computes_in(method, dtype):
+    model = network_for(method).to(dtype)
+    with torch.autocast("cpu", torch.float16 if dtype == torch.float16 else torch.bfloat16):
+        cast = explain(model, images(), method, target=1)
+    for result in (cast, explain(model, images(), method, target=1)):
+        assert {value.dtype for value in values(result)} == {torch.float32}
+
+
+@pytest.mark.parametrize("method", [name for name in ATTENTIONS if name not in ("dinomass", "valueattention")])
+def test_autocast_does_not_round_the_arithmetic_of_arrays(method):
+    trace = explain(vit(), images(), method, target=1).trace
+    arrays = {"attention": trace.attention, "attention_gradients": trace.attention_gradients}
+    expected = from_tensors(method, **arrays, grid=trace.grid, size=SIZE)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(from_tensors(method, **arrays, grid=trace.grid, size=SIZE).heatmap, expected.heatmap)
+
+
+@pytest.mark.parametrize("around", SURROUNDINGS)
+def test_a_verdict_is_the_same_in_whatever_surroundings(around):
+    model, image = alive(cnn()), images(B=1)
+    right = explain(model, image, "gradcam", 1, "stage2").heatmap
+    wrong = torch.rand(right.shape, generator=torch.Generator().manual_seed(0))
+    with SURROUNDINGS[around][0]():
+        # The network itself runs as the caller has it, so under autocast its own numbers are rounded.
+        assert verify(right, model, image, "gradcam", 1, "stage2").agrees or "autocast" in around
+        assert not verify(wrong, model, image, "gradcam", 1, "stage2").explained
+
+
+# --------------------------------------------------------------------------------------------------- of a wrong kind
+
+ODD = [True, 1.5, "x", "", [], [None], [[0], [1]], {"a": 1}, {1}, object, b"x", 1j, np.array([object()]),
+       np.array(["a"]), torch.tensor([1.0, 0.0]), torch.tensor(1j), torch.eye(2).to_sparse(),
+       torch.zeros(2, dtype=torch.long, device="meta")]
+
+
+@pytest.mark.parametrize("given", ODD, ids=lambda given: f"{type(given).__name__} {' '.join(str(given).split())[:30]}")
+@pytest.mark.parametrize("name", ["target", "layer", "head", "method"])
+@pytest.mark.parametrize("method", ["gradcam", "rollout"])
+def test_a_choice_of_a_wrong_kind_is_one_sentence(method, name, given):
+    question = {"method": method, name: given}
+    for ask in (partial(explain, network_for(method), images()),
+                partial(verify, torch.rand(2, *SIZE), network_for(method), images())):
+        with pytest.raises(ValueError) as said:
+            ask(**question)
+        assert str(said.value).isprintable() and len(str(said.value)) < 600
+
+
+IMAGES = {
+    "None": None, "a path": "cat.png", "a list": [images()], "an array": images().numpy(), "no batch": images()[0],
+    "too many dimensions": images()[None], "no images": images()[:0], "no pixels": images()[..., :0],
+    "bytes": images().to(torch.uint8), "integers": images().long(), "bools": images().bool(),
+    "complex": images().to(torch.complex64), "sparse": images().to_sparse(), "without data": images().to("meta"),
+    "one channel": images()[:, :1], "two channels": images()[:, :2], "four channels": torch.ones(2, 4, *SIZE)}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("method", ["gradcam", "rollout", "eigencam"])
+def test_an_image_of_a_wrong_kind_is_one_sentence(method, image):
+    for ask in (explain, partial(verify, torch.rand(2, *SIZE))):
+        with pytest.raises(ValueError) as said:
+            ask(network_for(method), IMAGES[image], method)
+        assert str(said.value).isprintable() and ("channel" in image) == ("channels" in str(said.value))
+
+
+@pytest.mark.parametrize("model", [None, "small_cnn", nn.Conv2d, torch.ones(2), len], ids=str)
+@pytest.mark.parametrize("method", ["gradcam", "rollout"])
+def test_what_is_no_network_is_said(method, model):
+    with pytest.raises(TypeError, match=r"a network is an nn.Module; got"):
+        explain(model, images(), method)
 
 
 def test_a_stage_without_parameter_names_is_refused_with_the_way_out():

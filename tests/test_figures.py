@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 import minixai
+from minixai import figures
 from minixai.figures import on_photo, side_by_side, strip
 from minixai.images import Preprocess
 
@@ -73,6 +74,17 @@ def test_on_the_photo_the_unseen_part_is_dimmed_and_the_size_is_the_photos():
     assert not (picture[:, 50:250] == 90).all()
     untouched = on_photo(photo, torch.zeros(96, 96), preprocess)
     assert (untouched[:, 50:250] == 90).all()
+
+
+@pytest.mark.parametrize("tile", [4, 7, 1000])
+def test_the_photo_is_the_same_in_whichever_tiles_it_is_drawn(tile, monkeypatch):
+    monkeypatch.setattr(figures, "TILE", tile)
+    rgb = np.random.default_rng(0).integers(0, 256, (23, 31, 3), dtype=np.uint8)
+    heatmap, preprocess = torch.rand(12, 12, generator=torch.manual_seed(0)), Preprocess(size=(12, 12))
+    heat = preprocess.onto_photo(heatmap, (31, 23)).numpy()
+    expected = minixai.overlay(rgb, np.nan_to_num(heat).clip(0, 1))
+    expected[np.isnan(heat)] = rgb[np.isnan(heat)] // 3
+    assert np.array_equal(on_photo(Image.fromarray(rgb), heatmap, preprocess), expected)
 
 
 def test_heads_side_by_side_under_their_names(vit_result):

@@ -1,5 +1,9 @@
 """Any picture becomes an upright RGB photo, any other file one ImageError, and the way to the tensor can be undone."""
+import errno
+import io
+import os
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -7,7 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from minixai.images import ImageError, Preprocess, open_image, open_photo
+from minixai import images
+from minixai.files import shown
+from minixai.images import ImageError, Preprocess, endings, open_image, open_photo
+from minixai.maps import read_map
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -125,6 +132,11 @@ ARRAYS = {
     "grey": GREY,
     "alpha": np.dstack([RGB, np.full((5, 7), 255, np.uint8)]),
     "tensor": torch.from_numpy(RGB),
+    "big-endian": (RGB.astype(">u2") * 257).astype(">u2"),
+    "big-endian floats": (RGB / 255).astype(">f4"),
+    "backwards": RGB[::-1, ::-1].copy()[::-1, ::-1],
+    "float16": (RGB / 255).astype(np.float16),
+    "a negated tensor": torch._neg_view(torch.from_numpy(RGB / -255)),
     "tensor in a graph": torch.from_numpy(RGB / 255).requires_grad_(),
 }
 
@@ -221,6 +233,13 @@ BAD_SOURCES = {
     "integers that say no top": (RGB.astype(np.int64), "int64 pixels; give uint8"),
     "a mask": (RGB > 99, "bool pixels; give uint8"),
     "too large": (np.broadcast_to(np.uint8(0), (8000, 8001)), "64 megapixels"),
+    "far too large": (np.broadcast_to(np.float64(0), (10**6, 10**6)), "64 megapixels"),
+    "objects": (np.full((5, 7), None), "object pixels"),
+    "one number": (np.array(3.0), "not a picture"),
+    "masked": (np.ma.array(RGB, mask=RGB > 99), "a masked array"),
+    "a sparse tensor": (torch.zeros(5, 7).to_sparse(), "not an array of plain numbers"),
+    "a tensor without numbers": (torch.zeros(5, 7, device="meta"), "not an array of plain numbers"),
+    "bfloat16": (torch.zeros(5, 7, dtype=torch.bfloat16), "not an array of plain numbers"),
 }
 
 
@@ -231,9 +250,113 @@ def test_a_bad_array_or_image_says_what_is_wrong(name):
         open_photo(source)
 
 
+def test_an_image_that_was_closed_is_an_ImageError(tmp_path):
+    with Image.open(saved(tmp_path, Image.fromarray(RGB), "png")) as image:
+        pass
+    with pytest.raises(ImageError, match="^the image: "):
+        open_photo(image)
+
+
 def test_a_damaged_file_that_pillow_opened_already_is_an_ImageError_too(tmp_path):
     with Image.open(_half_of("png")(tmp_path)) as image, pytest.raises(ImageError, match="the image: .*cut short"):
         open_photo(image)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_every_cut_of_a_file_of_two_pages_is_one_line(tmp_path, compression):
+    pages = [Image.fromarray(RGB), Image.fromarray(RGB[::-1])]
+    path = saved(tmp_path, pages[0], "tiff", save_all=True, append_images=pages[1:], compression=compression)
+    whole, refused = path.read_bytes(), 0
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*more than one frame")
+                assert np.array_equal(pixels(path), RGB)
+        except ImageError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and str(error).isprintable()
+    assert refused > len(whole) / 3
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 7 5\n%%EndComments\n0 0 7 5 rectfill\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for Ghostscript is a shell script")
+@pytest.mark.parametrize("read, name", [(open_photo, "photo.jpg"), (read_map, "map.png")])
+def test_no_other_program_is_started_to_read_a_picture(tmp_path, monkeypatch, read, name):
+    from PIL import EpsImagePlugin
+    ghostscript, sign = tmp_path / "gs", tmp_path / "it ran"
+    ghostscript.write_text(f"#!/bin/sh\ntouch '{sign}'\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(ValueError, match=f"{name}: not an image"):
+        read(tmp_path / name)
+    assert not sign.exists()
+    with Image.open(tmp_path / name) as eps, pytest.raises(OSError):
+        eps.load()
+    assert sign.exists()            # the stand-in is one that Pillow starts
+
+
+def test_the_endings_are_those_of_what_is_read():
+    assert {".png", ".jpg", ".jpeg", ".mpo", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm"} <= endings()
+    assert not endings() & {".eps", ".ps", ".wmf", ".emf", ".mpg", ".pdf"}
+
+
+def test_a_phone_picture_with_a_second_one_in_it_is_read(tmp_path):
+    second = Image.new("RGB", (7, 5), "red")
+    saved(tmp_path, Image.new("RGB", (7, 5), "white"), "mpo", save_all=True, append_images=[second])
+    (tmp_path / "photo.mpo").rename(tmp_path / "photo.jpg")
+    with pytest.warns(UserWarning, match="photo.jpg: holds more than one frame"):
+        assert (pixels(tmp_path / "photo.jpg") > 250).all()
+
+
+def test_a_picture_that_an_icon_hides_is_measured_too(tmp_path, monkeypatch):
+    path, inside = saved(tmp_path, Image.new("RGB", (16, 16)), "ico"), io.BytesIO()
+    Image.new("RGB", (40, 40)).save(inside, "png")
+    header = bytearray(path.read_bytes()[:22])
+    header[14:18] = len(inside.getvalue()).to_bytes(4, "little")
+    path.write_bytes(header + inside.getvalue())
+    assert open_photo(path).size == (40, 40)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    with pytest.raises(ImageError, match="40x40 is over"):
+        open_photo(path)
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path):
+    path = saved(tmp_path, Image.fromarray(RGB), "webp")
+    with open(path, "r+b") as file:
+        file.truncate((1 << 30) + 1)            # a hole, which takes no room on most disks
+    with pytest.raises(ImageError, match="too many for a picture"):
+        open_photo(path)
+
+
+@pytest.mark.parametrize("error, cause", [
+    (MemoryError(), "not enough memory"), (RecursionError("too deep"), "damaged.*too deep"),
+    (TypeError("two\nlines"), r"damaged.*two\\nlines"), (OSError(errno.EIO, "Input/output error"), "put error$")])
+def test_whatever_a_decoder_raises_is_one_line(tmp_path, monkeypatch, error, cause):
+    path = saved(tmp_path, Image.fromarray(RGB), "png")
+    def fail(self):
+        raise error
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    with pytest.raises(ImageError, match=cause) as refused:
+        open_photo(path)
+    assert str(refused.value).startswith(f"{path}: ") and str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("name", [
+    "a\nb.png", "\x1b[31mred.png", os.fsdecode(b"caf\xe9.png"), "x" * 300 + ".png", "a\0b.png"])
+def test_the_name_in_a_message_is_one_line_that_no_terminal_obeys(tmp_path, name):
+    path = tmp_path / name
+    try:
+        path.write_bytes(b"no picture")
+    except (OSError, ValueError):
+        pass                        # no such name can be here; it is refused all the same
+    with pytest.raises(ImageError) as error:
+        open_photo(path)
+    assert str(error.value).startswith(f"{shown(path)}: ") and str(error.value).isprintable()
 
 
 # ------------------------------------------------------------------------------ to the tensor, and back to the photo
@@ -323,6 +446,14 @@ def test_at_scale_one_the_way_back_is_exact_pixel_by_pixel():
     np.testing.assert_allclose(cropped[6:-6, 10:-10], heatmap, atol=1e-5)
     cropped[6:-6, 10:-10] = np.nan
     assert np.isnan(cropped).all()
+
+
+@pytest.mark.parametrize("size, crop, photo_size", GEOMETRIES)
+def test_a_part_of_onto_photo_is_that_part_of_the_whole(size, crop, photo_size):
+    preprocess, heatmap = Preprocess(size, crop=crop), torch.rand(size, generator=torch.manual_seed(0))
+    whole = preprocess.onto_photo(heatmap, photo_size)
+    part = preprocess.onto_photo(heatmap, photo_size, (2, 5, 8, 12))
+    torch.testing.assert_close(part, whole[5:12, 2:8], rtol=0, atol=0, equal_nan=True)
 
 
 def test_pixels_are_normalised_channel_by_channel():

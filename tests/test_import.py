@@ -67,6 +67,7 @@ def loaded_after(code):
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_explaining_brings_no_plotting_and_no_scenes():
     loaded = loaded_after("import minixai; minixai.explain")
     assert "minixai.gradcam" in loaded

@@ -28,8 +28,18 @@ def test_two_classes_of_one_name_have_to_be_told_apart_by_number():
     ("1000", "classes 0 to 999"),
     ("-1", "classes 0 to 999"),
     ("", "no class"),
+    ("²", "no class is called '²'"),            # a digit to str.isdigit, and none to int
+    ("--5", "no class is called '--5'"),
+    ("1_0", "no class is called '1_0'"),
+    ("9" * 30, "class 9{30} does not exist"),
     ("qqqqqq", "one of 1000"),
 ])
 def test_what_does_not_fit_is_refused_with_a_hint(wanted, hint):
     with pytest.raises(ValueError, match=hint):
         find_class(wanted, IMAGENET)
+
+
+def test_a_network_without_classes_says_so():
+    for wanted in ("5", "cat", ""):
+        with pytest.raises(ValueError, match="no classes"):
+            find_class(wanted, ())

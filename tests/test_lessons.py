@@ -201,6 +201,7 @@ def test_index_holds_all_pages_as_they_are_now_and_needs_nothing_else():
 
 # -- a lesson run again ---------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_a_lesson_run_again_says_what_its_page_says():
     assert render.check(HERE / "01_wolf_or_snow.py") == []
 

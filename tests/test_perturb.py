@@ -317,6 +317,15 @@ def test_pointing_and_energy_of_maps_that_can_be_counted():
     assert perturb.peak(MAPS[0].flip(-1)).tolist() == [1, 2]
 
 
+def test_of_pixels_that_only_rounding_sets_apart_the_first_is_the_highest():
+    """The border of an enlarged map repeats its outermost cells, with other last digits on other processors."""
+    tied = torch.tensor([[0., 0, 0, 0], [0, 3, 1, 0], [0, 0, 0, 3.000001]])
+    assert perturb.peak(torch.stack([tied, -tied])).tolist() == [[1, 1], [0, 0]]
+    assert perturb.peak(tied + torch.eye(3, 4) * 1e-3).tolist() == [1, 1]
+    assert perturb.peak(tied.double() + 1e-3 * (tied > 3)).tolist() == [2, 3]
+    assert perturb.points_at(tied, tied == 3) and not perturb.points_at(tied, tied > 3)
+
+
 def test_each_map_meets_its_own_mask():
     masks = torch.stack([MASK, ~MASK, MASK, ~MASK])
     assert perturb.energy_inside(MAPS, masks).tolist() == pytest.approx([1, 5 / 8, 0, 8 / 12])

@@ -14,7 +14,8 @@ from minixai import METHODS, explain
 from minixai.profiles import PROFILES, profiles_of, stages
 from minixai.profiles.pytorch_grad_cam import SEVERAL
 from minixai.profiles.pytorch_grad_cam_stages import min_max_first, min_max_with_epsilon
-from tests.reference.cases import LIMIT, cases_of, difference, in_double, libraries, ours, scattered
+from tests.reference.cases import cases_of, difference, in_double, libraries, ours, scattered
+from tests.reference.near import DOUBLE
 from tests.reference.seeded import FOLDER, recorded
 
 CASES = {(library, case.name): case for library in libraries() for case in cases_of(library)}
@@ -34,7 +35,7 @@ def test_what_is_recorded_is_what_the_cases_say(library, records):
 
 @pytest.mark.parametrize("library, name", CASES, ids=lambda value: value)
 def test_the_profile_gives_the_map_of_the_library(library, name, records):
-    assert difference(scattered(ours(CASES[library, name])), records[library][name]) <= LIMIT
+    assert difference(scattered(ours(CASES[library, name])), records[library][name]) <= DOUBLE
 
 
 # Where no layer is overwritten or runs twice: minixai's own way against pytorch-grad-cam's, which ends in [0,1] too.
@@ -49,7 +50,7 @@ def own_way_differs_by(case, records):
 
 @pytest.mark.parametrize("case", [case for case in AS_IT_COMES if not case.profile.departs], ids=lambda case: case.name)
 def test_a_profile_that_departs_from_nothing_gives_minixais_own_map(case, records):
-    assert own_way_differs_by(case, records) <= LIMIT
+    assert own_way_differs_by(case, records) <= DOUBLE
 
 
 @pytest.mark.parametrize("method", sorted({case.profile.method for case in AS_IT_COMES if case.profile.departs}))

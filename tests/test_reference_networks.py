@@ -8,6 +8,7 @@ import torch
 
 from minixai import zoo
 from minixai.vit import SIZES, ViT
+from tests.reference.near import SINGLE, relative_difference
 from tests.reference.seeded import (
     LITE0_GAIN,
     filled,
@@ -15,12 +16,10 @@ from tests.reference.seeded import (
     pick,
     recorded,
     recorded_image,
-    relative_difference,
     seeded_state,
 )
 from weights_scripts import convert_cnn, convert_vit
 
-LIMIT = 1e-4
 NARROW = {"width": 48, "depth": 2, "heads": 3}
 CNNS = {
     "torchvision_resnet18": (zoo.resnet18, convert_cnn.from_torchvision_resnet, 1.0, {}),
@@ -54,8 +53,8 @@ def test_every_stage_of_a_cnn_equals_the_librarys(name):
     maps = recorded_image(record)
     for stage in model.layers:
         maps = getattr(model, stage)(maps)
-        assert relative_difference(pick(maps), record[f"stage {stage}"]) < LIMIT, stage
-    assert relative_difference(model.head(maps), record["logits"]) < LIMIT
+        assert relative_difference(pick(maps), record[f"stage {stage}"]) <= SINGLE, stage
+    assert relative_difference(model.head(maps), record["logits"]) <= SINGLE
 
 
 @pytest.mark.parametrize("name, case", CASES)
@@ -67,10 +66,10 @@ def test_features_and_attention_of_a_vit_equal_the_librarys(name, case):
     assert norm_eps(model) == record["norm eps"].tolist()
     features, attentions = model.forward_with_attention(recorded_image(record, f" {case}"))
     for layer, attention in enumerate(attentions):
-        assert relative_difference(pick(attention), record[f"attention {layer} {case}"]) < LIMIT, f"block {layer}"
+        assert relative_difference(pick(attention), record[f"attention {layer} {case}"]) <= SINGLE, f"block {layer}"
     cls_rows = torch.stack([attention[:, :, 0] for attention in attentions], dim=1)
-    assert relative_difference(cls_rows, record[f"cls rows {case}"]) < LIMIT
-    assert relative_difference(features, record[f"features {case}"]) < LIMIT
+    assert relative_difference(cls_rows, record[f"cls rows {case}"]) <= SINGLE
+    assert relative_difference(features, record[f"features {case}"]) <= SINGLE
 
 
 def test_all_recorded_images_are_compared():

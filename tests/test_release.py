@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import minixai
-from minixai.course import release
+from minixai.course import leaks, release
 from minixai.course.exercises import find
-from minixai.course.release import Leak
+from minixai.course.leaks import Leak
 from tests.test_course import solution
 
 ROOT = Path(minixai.__file__).parents[1]
@@ -90,6 +90,7 @@ def test_every_function_to_write_is_blank_and_keeps_its_docstring(students):
         assert task.function.__doc__.splitlines()[0] in body
 
 
+@pytest.mark.slow
 def test_a_student_can_work_in_it_without_installing(students, tmp_path):
     code, said = run(students, "start", "02", cwd=tmp_path)
     assert code == 0 and 'raise NotImplementedError("about 5 lines")' in (tmp_path / "exercise_02.py").read_text()
@@ -100,12 +101,54 @@ def test_a_student_can_work_in_it_without_installing(students, tmp_path):
     assert code == 0 and "6 of 6 right" in said
 
 
+@pytest.mark.slow
 def test_the_students_stages_draw_a_photo_there(students, tmp_path):
     (tmp_path / "mine.py").write_text(solution(find("02")))
     code, said = run(students, "explain", "--method", "gradcam", cwd=tmp_path)
     assert code == 2 and said.strip() == "minixai: channel_weights is yours to write (about 1 line): minixai start 02"
     code, said = run(students, "explain", "--method", "gradcam", "--mine", "mine.py", cwd=tmp_path)
     assert code == 0 and len(list((tmp_path / "minixai-out").iterdir())) == 2
+
+
+def stages_of(folder, *numbers):
+    for number in numbers:
+        (folder / f"exercise_{number}.py").write_text(solution(find(number)), encoding="utf-8")
+
+
+def lesson(students, number, cwd):
+    script, = (students / "lessons").glob(f"{number}_*.py")
+    environment = {**os.environ, "PYTHONPATH": str(students), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run([sys.executable, script], cwd=cwd, env=environment, capture_output=True, text=True)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, exercises", [("02", ["02"]), ("07", ["02", "05", "10"])])
+def test_a_lesson_runs_with_the_students_own_functions(number, exercises, students, tmp_path):
+    """As the README of the tree has it: which exercises a lesson needs. Without one, its function is named."""
+    code, _, complaint = lesson(students, number, tmp_path)
+    assert (code, complaint) == (1, "channel_weights is yours to write (about 1 line): minixai start 02\n")
+    stages_of(tmp_path, *exercises)
+    code, said, complaint = lesson(students, number, tmp_path)
+    assert code == 0, complaint
+    assert "do not hold" not in said and "does not hold for them" not in said
+    assert "in minixai/course/yours.py" not in said
+    text = (tmp_path / "exercise_02.py").read_text(encoding="utf-8")
+    (tmp_path / "exercise_02.py").write_text(text.replace("return cam.clamp(min=0)", "return -cam"), encoding="utf-8")
+    code, said, _ = lesson(students, number, tmp_path)
+    assert "does not hold for them" in said         # it was the student's own, which now is wrong
+
+
+@pytest.mark.slow
+def test_a_function_still_blank_and_a_broken_file_are_one_sentence(students, tmp_path):
+    run(students, "start", "02", cwd=tmp_path)
+    code, _, complaint = lesson(students, "02", tmp_path)
+    assert (code, complaint) == (1, "channel_weights is yours to write (about 1 line): minixai start 02\n")
+    (tmp_path / "exercise_02.py").write_text("def x(")
+    code, _, complaint = lesson(students, "02", tmp_path)
+    assert code == 1 and len(complaint.splitlines()) == 1 and "cannot be read as Python" in complaint
+    code, said = run(students, "explain", "--method", "gradcam", cwd=tmp_path)
+    assert code == 2 and len(said.splitlines()) == 1 and "cannot be read as Python" in said
 
 
 @pytest.mark.parametrize("words", [("release", "x"), ("grade", "subs", "--exercise", "02", "--seed", "1")])
@@ -142,6 +185,7 @@ def test_pages_show_the_blanked_function(students, checkout):
     assert plain.count("<pre>") == (checkout / "lessons" / "pages" / "index.html").read_text().count("<pre>")
 
 
+@pytest.mark.slow
 def test_the_tree_is_made_again_the_same(students, checkout):
     release.release(checkout.parent / "again", checkout)
     for path in students.rglob("*"):
@@ -149,38 +193,115 @@ def test_the_tree_is_made_again_the_same(students, checkout):
             assert path.read_bytes() == (checkout.parent / "again" / path.relative_to(students)).read_bytes()
 
 
-LINE = "return (weights * activations).sum(dim=-3)"
+SUM = "return (weights * activations).sum(dim=-3)"
+MEAN = "gradients.mean(dim=(-2, -1), keepdim=True)"
 LEAKS = {
-    "code": ("minixai/other.py", f"def f(weights, activations):\n    {LINE}\n"),
-    "another spacing": ("minixai/other.py", "def f(a, weights):\n    return (weights*activations).sum(\n  dim=-3)\n"),
-    "a comment": ("minixai/other.py", f"# {LINE}\n"),
-    "a page": ("lessons/pages/x.md", f"Write\n\n    {LINE}\n"),
+    "code": ("minixai/other.py", f"def f(weights, activations):\n    {SUM}\n"),
+    "other names": ("minixai/other.py", "def f(one, x):\n    return (one * x).sum(dim=-3)\n"),
+    "the other order": ("minixai/other.py", "def f(weights, activations):\n    return (activations*weights).sum(-3)\n"),
+    "split over lines": ("minixai/other.py", "def f(a, weights):\n    return (weights*a).sum(\n        dim=-3)\n"),
+    "keywords turned round": ("minixai/other.py", "w = slope.mean(keepdim=True, dim=(-2, -1))\n"),
+    "without keywords": ("minixai/other.py", "w = slope.mean((-2, -1), True)\n"),
+    "a function of torch": ("minixai/other.py", "w = torch.mean(slope, dim=(-2, -1), keepdim=True)\n"),
+    "of an attribute": ("minixai/other.py", "w = trace.gradients[0].mean(dim=(-2, -1), keepdim=True)\n"),
+    "a temporary argument": ("minixai/other.py", "dims = (-2, -1)\nw = slope.mean(dim=dims, keepdim=True)\n"),
+    "a temporary": ("minixai/other.py", "def f(w, a):\n    both = w * a\n    cam = both.sum(dim=-3)\n    return cam"),
+    "temporaries put in": ("minixai/other.py", "span = x.amax(dim=(-2, -1), keepdim=True) - x.amin(dim=(-2, -1), "
+                           "keepdim=True)\n"),
+    "not kept from 0/0": ("lessons/other.py", "share = (found * places).sum(dim=(-2, -1)) / found.sum(dim=(-2, -1))\n"),
+    "a lambda": ("minixai/other.py", "f = lambda w, a: (w * a).sum(dim=-3)\n"),
+    "an f-string": ("minixai/other.py", "print(f'{(w * a).sum(dim=-3)}')\n"),
+    "a string": ("minixai/other.py", "text = 'cam = (w * a).sum(dim=-3)'\n"),
+    "a doctest": ("minixai/other.py", f'def f():\n    """Text.\n\n    >>> w = (\n    ...     {MEAN})\n    """\n'),
+    "a comment": ("minixai/other.py", f"x = 1  # {SUM}\n"),
+    "a comment of two lines": ("minixai/other.py", "# cam = (w * a\n#        ).sum(dim=-3)\n"),
+    "the function itself": ("minixai/other.py", "def rectify(cam):\n    return torch.relu(cam)\n"),
+    "a method": ("minixai/other.py", "class A:\n    def mean_heads(self, x):\n        return x.mean(1)\n"),
+    "a page": ("lessons/pages/x.md", f"Write\n\n    {SUM}\n"),
+    "a block": ("lessons/pages/x.md", f"Write:\n```python\nw = (\n    {MEAN}\n)\n```\nand no more\n"),
+    "a span": ("lessons/pages/x.md", f"The answer is `{MEAN}`, of course.\n"),
     "escaped": ("lessons/pages/x.html", "<p>"
                 "flat = span / torch.maximum(low.abs(), high.abs()) &lt;= rounding</p>"),
-    "coloured": ("lessons/pages/x.html", '<pre><span class="k">return</span> <span class="p">(</span>weights <span>*'
-                 "</span> activations).sum(dim=<span>-</span>3)</pre>"),
-    "a notebook": ("lessons/x.ipynb", json.dumps({"cells": [{"source": [
-        'full = F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), '
+    "a span of html": ("lessons/pages/x.html", f"<p>The answer is <code>{MEAN}</code>, of course.</p>"),
+    "coloured": ("lessons/pages/x.html", '<p>so:</p>\n<pre><code><span class="k">return</span> <span>(</span>w <span>*'
+                 "</span> a)\\\n  .sum(dim=<span>-</span>3)</code></pre><p>and so on</p>"),
+    "a notebook": ("lessons/x.ipynb", json.dumps({"cells": [{"cell_type": "code", "source": [
+        "full = F.interpolate(\n", "    coarse.reshape(-1, 1, h, w), size=tuple(size), ",
         'mode="bilinear", align_corners=False)\n']}]})),
 }
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A tree of few files, as it is handed out."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("minixai/gradcam.py", "lessons/README.md", "lessons/tools.py"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        text = release.without_solutions((ROOT / name).read_text(encoding="utf-8"), Path(name))
+        (tree / name).write_text(text, encoding="utf-8")
+    (tree / "lessons/pages").mkdir()
+    return tree
+
+
 @pytest.mark.parametrize("kind", LEAKS)
-def test_a_planted_leak_is_refused_and_nothing_is_written(kind, tmp_path):
+def test_a_planted_leak_is_found(kind, small):
     name, text = LEAKS[kind]
-    root, out = tmp_path / "checkout", tmp_path / "leaking"
-    for path in ("minixai/gradcam.py", "minixai/verify.py", "minixai/course/STUDENT.md", "lessons/README.md"):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / path, root / path)
-    (root / name).parent.mkdir(exist_ok=True, parents=True)
-    (root / name).write_text("nothing" if name.endswith(("md", "html", "ipynb")) else "x = 1\n", encoding="utf-8")
-    git(root, "init", "-q")
-    git(root, "add", "-A")
-    release.release(tmp_path / "sound", root)
-    (root / name).write_text(text, encoding="utf-8")
-    with pytest.raises(Leak, match=f"^{re.escape(name)} holds a line of "):
-        release.release(out, root)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "sound"]
+    assert "none left" in leaks.search(small)
+    (small / name).write_text(text, encoding="utf-8")
+    try:
+        with pytest.raises(Leak, match=f"^{re.escape(name)} holds a part of "):
+            leaks.search(small)
+    finally:
+        (small / name).unlink()
+
+
+@pytest.mark.parametrize("text", [
+    "x = heatmap.clamp(min=0)", "x = attention.mean(dim=-3)", "x = a * b", "total = x.sum(dim=(-2, -1))",
+    "x = x / x.sum(dim=-1, keepdim=True)", "x = values.mean(dim=(-2, -1))", "x = f(a).sum()", "y = 1 - alpha",
+    "The mean over all places, one number a map: that is C2.", "def rectify_all(x):\n    return x.clamp(min=0)",
+    'def rectify(cam):\n    """C4"""\n    raise NotImplementedError("yours")',
+    'def rectify(cam):\n    """C4"""\n    ...',
+])
+def test_what_is_no_leak_is_let_be(text, small):
+    for name in ("x.md", "lessons/x.py"):
+        if name.endswith("md") or "The mean" not in text:
+            (small / name).write_text(text + "\n", encoding="utf-8")
+    try:
+        assert "none left" in leaks.search(small)
+    finally:
+        for name in ("x.md", "lessons/x.py"):
+            (small / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name, data", [("x.pyc", b"code"), ("x.zip", b"PK"), ("x.md", b"\xff\xfe\x00")])
+def test_what_cannot_be_searched_is_refused(name, data, small):
+    (small / name).write_bytes(data)
+    try:
+        with pytest.raises(ValueError, match=r"x\.\w+ .*cannot be searched"):
+            leaks.search(small)
+    finally:
+        (small / name).unlink()
+
+
+def test_what_was_searched_is_said_and_what_is_too_short_to_be_found_is_known(small):
+    telling = leaks.telling_expressions()
+    assert leaks.search(small) == (f"searched 3 of 3 files, all but arrays and pictures, for 17 functions by name and "
+                                   f"{len(telling)} of their expressions: none left")
+    found = set(telling.values()) | {"one_layer"}           # whose expression is in multiply_layers too
+    assert {task.name for _, task in release.tasks()} - found == {"rectify", "mean_heads", "positive_place_weights"}
+    assert len(telling) > 50 and all(name in leaks.functions() for name in telling.values())
+
+
+def test_a_leak_ends_the_release_and_nothing_is_written(checkout, students, tmp_path):
+    leaking = checkout / "lessons" / "tools.py"
+    text = leaking.read_text(encoding="utf-8")
+    leaking.write_text(f"{text}\nw = lambda g: g.mean(dim=(-2, -1), keepdim=True)\n", encoding="utf-8")
+    try:
+        with pytest.raises(Leak, match=r"^lessons/tools\.py holds a part of channel_weights"):
+            release.release(tmp_path / "out", checkout)
+    finally:
+        leaking.write_text(text, encoding="utf-8")
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_what_git_tracks_is_handed_out(checkout, students):
@@ -191,14 +312,18 @@ def test_only_what_git_tracks_is_handed_out(checkout, students):
         (checkout / "solutions.py").unlink()
 
 
-def test_every_solution_can_be_found_out():
-    """No function is so short that its leak would go unseen."""
-    assert {name for name, _ in release.telling_lines().values()} == {task.name for _, task in release.tasks()}
-
-
-def test_a_folder_that_is_there_and_a_tree_without_git_are_one_line(checkout, students, tmp_path):
+def test_what_cannot_be_released_is_one_line(checkout, students, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="name a new folder"):
         release.release(students, checkout)
     with pytest.raises(ValueError, match="no checkout of the repository"):
         release.release(tmp_path / "x", tmp_path)
+    (tmp_path / ".git").write_text("gitdir: nowhere\n")
+    with pytest.raises(ValueError, match="git cannot list the files of .*: fatal: not a git repository"):
+        release.release(tmp_path / "x", tmp_path)
     assert not (tmp_path / "x").exists()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match=f"^{re.escape(str(tmp_path / 'file' / 'x'))} cannot be made: "):
+        release.release(tmp_path / "file" / "x", checkout)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="there is no git here"):
+        release.release(tmp_path / "x", checkout)

@@ -1,4 +1,6 @@
 """Whoever has only arrays gets the same heatmap as whoever has the network."""
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -66,7 +68,10 @@ def test_a_square_grid_behind_cls_is_found_and_more_prefix_tokens_are_left_out()
     assert torch.equal(cut["A5"].flatten(), attention.mean(dim=1)[0, 0, 2:])
 
 
-MAPS, ATTENTION = torch.ones(2, 3, 4, 5), torch.ones(1, 3, 2, 7, 7)
+MAPS, ATTENTION = torch.ones(2, 3, 4, 5), torch.rand(2, 3, 2, 7, 7).softmax(dim=-1)
+MAPS_OF = {"activations": MAPS, "gradients": MAPS}
+GRID = {"attention": ATTENTION, "grid": (2, 3)}
+CHEFER = {**GRID, "attention_gradients": ATTENTION}
 
 
 @pytest.mark.parametrize("method, given, message", [
@@ -87,6 +92,137 @@ MAPS, ATTENTION = torch.ones(2, 3, 4, 5), torch.ones(1, 3, 2, 7, 7)
 def test_what_is_missing_or_does_not_fit_is_named(method, given, message):
     with pytest.raises(ValueError, match=message):
         from_tensors(method, size=SIZE, **given)
+
+
+def changed(values, value):
+    """The same array, with one number of the second image another."""
+    values = values.clone()
+    values[1].view(-1)[3] = value
+    return values
+
+
+NOT_FINITE = [torch.nan, torch.inf, -torch.inf]
+ODD_PAIRS = [3, 3.0, "ab", (3,), (3, 3, 1), (0, 0), (3, 0), (-2, -3), (2.0, 3.0), (True, 3), (torch.tensor(2), 3), [],
+             ((2, 3), 1), {}, np.array([2.0, 3.0]), (np.float32(2), 3), torch.nan]
+ODD_ARRAYS = {
+    "ragged": [[1.0, 2.0], [3.0]], "empty": [], "an empty array": torch.ones(0, 3, 4, 5), "text": "abc", "one": 1.0,
+    "objects": np.array([object(), None]), "strings": np.array(["a", "b"]), "a dict": {"a": 1}, "bools": MAPS > 0,
+    "numpy bools": np.ones((2, 3, 4, 5), bool), "integers": MAPS.long(), "bytes": np.ones((2, 3, 4, 5), np.uint8),
+    "complex": MAPS.to(torch.complex64), "numpy complex": np.ones((2, 3, 4, 5), complex), "sparse": MAPS.to_sparse(),
+    "nested": torch.nested.nested_tensor([torch.ones(3, 4, 5), torch.ones(3, 4, 4)]), "without data": MAPS.to("meta"),
+    "quantised": torch.quantize_per_tensor(MAPS, 0.1, 0, torch.qint8), "too many dimensions": MAPS[None],
+    "too large for float32": np.full((2, 3, 4, 5), 1e300), "a list of vectors": [np.ones(3), np.ones(3)],
+    "a list of two shapes": [torch.ones(3, 4, 5), torch.ones(3, 4, 6)], "a function": len}
+
+
+@pytest.mark.parametrize("name, pair", [("size", None), *product(("size", "grid"), ODD_PAIRS)], ids=str)
+def test_a_size_is_two_positive_integers(name, pair):
+    with pytest.raises(ValueError, match=rf"{name} is two positive integers \(.*\); got"):
+        from_tensors("rollout", **{"size": SIZE, **GRID, name: pair})
+
+
+@pytest.mark.parametrize("size", [SIZE, list(SIZE), np.array(SIZE), torch.Size(SIZE), (np.int64(32), np.uint8(48))],
+                         ids=str)
+def test_any_two_integers_are_a_size(size):
+    assert from_tensors("rollout", size=size, **GRID).heatmap.shape == (2, *SIZE)
+
+
+@pytest.mark.parametrize("size", [(10**6, 10**6), (1, 10**30), (64_000_001, 1)])
+def test_a_size_that_memory_could_not_hold_is_refused_first(size):
+    with pytest.raises(ValueError, match="over 64 megapixels"):
+        from_tensors("gradcam", size=size, **MAPS_OF)
+
+
+ALL, FIRST = slice(None), slice(0, 1)
+
+
+PARTS = [(FIRST,), (ALL, FIRST), (ALL, ALL, FIRST), (ALL, ALL, ALL, FIRST), (..., FIRST), (0,)]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=str)
+def test_gradients_of_a_part_are_not_spread_over_the_whole(part):
+    """They would broadcast: the gradient of one image, layer, head, row or column for all."""
+    for method, given, gradients in (("chefer", CHEFER, "attention_gradients"), ("gradcam", MAPS_OF, "gradients")):
+        with pytest.raises(ValueError, match=f"{gradients} .* and .* differ"):
+            from_tensors(method, size=SIZE, **{**given, gradients: given[gradients][part]})
+
+
+@pytest.mark.parametrize("value", NOT_FINITE)
+@pytest.mark.parametrize("method, given, name", [
+    ("gradcam", MAPS_OF, "activations"), ("gradcam", MAPS_OF, "gradients"),
+    ("eigencam", {"activations": MAPS}, "activations"), ("rollout", GRID, "attention"),
+    ("attention", GRID, "attention"), ("chefer", CHEFER, "attention"), ("chefer", CHEFER, "attention_gradients"),
+    ("gradrollout", CHEFER, "attention_gradients")])
+def test_what_is_not_finite_is_named(method, given, name, value):
+    for values in (changed(given[name], value), changed(given[name], value).numpy()):
+        with pytest.raises(ValueError, match=f"^{name} holds NaN or infinity"):
+            from_tensors(method, size=SIZE, **{**given, name: values})
+
+
+@pytest.mark.parametrize("array", ODD_ARRAYS)
+@pytest.mark.parametrize("method, given, name", [
+    ("gradcam", MAPS_OF, "activations"), ("gradcam", MAPS_OF, "gradients"),
+    ("chefer", CHEFER, "attention"), ("chefer", CHEFER, "attention_gradients")])
+def test_what_is_no_array_of_floats_of_the_right_shape_is_said_in_one_sentence(method, given, name, array):
+    with pytest.raises(ValueError, match=f"^{name} ") as said:
+        from_tensors(method, size=SIZE, **{**given, name: ODD_ARRAYS[array]})
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("convert", [
+    lambda maps: maps.numpy(), lambda maps: maps.double(), lambda maps: maps.half(), lambda maps: maps.bfloat16(),
+    lambda maps: maps.numpy().astype(">f8"), lambda maps: maps.numpy().astype(np.longdouble),
+    lambda maps: maps.tolist(), lambda maps: maps.flip(-1).numpy()[..., ::-1], lambda maps: list(maps.numpy()),
+    lambda maps: maps.clone().requires_grad_(), lambda maps: tuple(maps)])
+def test_floats_of_every_kind_are_read(convert):
+    maps = torch.linspace(-1, 1, MAPS.numel()).reshape(MAPS.shape).bfloat16().float()
+    expected = from_tensors("gradcam", activations=maps, gradients=maps, size=SIZE).heatmap
+    found = from_tensors("gradcam", activations=convert(maps), gradients=convert(maps), size=SIZE).heatmap
+    assert torch.equal(found, expected) and found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("target", [1.7, "cat", True, -1, [1], [1, 2, 3], [1.0, 2.0], [[1], [2]], 10**30, [None, 1],
+                                    1j, []], ids=str)
+@pytest.mark.parametrize("method, given", [("gradcam", MAPS_OF), ("chefer", CHEFER)])
+def test_a_target_is_an_index_or_one_for_each_image(method, given, target):
+    with pytest.raises(ValueError, match="target"):
+        from_tensors(method, size=SIZE, target=target, **given)
+
+
+@pytest.mark.parametrize("target, expected", [(3, [3, 3]), (np.int64(3), [3, 3]), ([3, 0], [3, 0]), (None, [-1, -1]),
+                                              (np.array([3, 0]), [3, 0]), (torch.tensor([3, 0]), [3, 0])], ids=str)
+def test_targets_that_fit_are_taken(target, expected):
+    assert from_tensors("gradcam", size=SIZE, target=target, **MAPS_OF).target.tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["layer", "head"])
+@pytest.mark.parametrize("index", [99, -99, 1.0, "1", True, [0], torch.tensor(1)], ids=str)
+def test_a_layer_or_head_is_an_index_in_range(name, index):
+    with pytest.raises(ValueError, match=f"{name}s 0 to"):
+        from_tensors("rollout", size=SIZE, **GRID, **{name: index})
+
+
+@pytest.mark.parametrize("method, given, message", [
+    ("rollout", {**GRID, "activations": MAPS}, "rollout needs attention .* of a ViT; leave out activations"),
+    ("attention", {**GRID, **MAPS_OF}, "leave out activations, gradients"),
+    ("gradcam", {**MAPS_OF, **GRID}, "gradcam needs activations .* of a CNN; leave out attention, grid"),
+    ("gradcam", {**MAPS_OF, "head": 0, "layer": 1}, "leave out layer, head"),
+    ("eigencam", {"activations": MAPS, "attention_gradients": ATTENTION}, "leave out attention_gradients"),
+    ("rollout", {"attention": ATTENTION - 0.5, "grid": (2, 3)}, "never negative; got -0.*scores before"),
+    ("rollout", {"attention": ATTENTION[..., :1, :1]}, "0 patches behind CLS are no square"),
+    (["rollout"], GRID, "no method"), (None, GRID, "no method"), (1, GRID, "no method"),
+])
+def test_what_is_for_another_method_is_refused(method, given, message):
+    with pytest.raises(ValueError, match=message):
+        from_tensors(method, size=SIZE, **given)
+
+
+def test_rows_that_do_not_sum_to_one_are_noticed(recwarn):
+    from_tensors("rollout", size=SIZE, **GRID)
+    from_tensors("rollout", size=SIZE, **{**GRID, "attention": ATTENTION.bfloat16()})
+    assert not recwarn
+    with pytest.warns(UserWarning, match="rows sum to one, and these to"):
+        from_tensors("rollout", size=SIZE, **{**GRID, "attention": ATTENTION.transpose(-2, -1)})
 
 
 @pytest.mark.parametrize("method", sorted(ASK_AGAIN))

@@ -12,7 +12,6 @@ from torch import nn
 
 from minixai import METHODS, explain, verify
 from minixai.attention import ATTENTIONS
-from minixai.cams import CAMS
 from minixai.cnn import Head
 from minixai.combine import over_layers, over_views
 from minixai.perturb import deletion_curve, occlusion_map, randomised_copies
@@ -156,8 +155,8 @@ def perturbed():
                      lambda: explained(list(randomised_copies(model))[0][1], "gradcam", "body", 1)]
 
 
-SETUPS = [by_stages, by_module, stages_and_modules, in_place, training, ours_in_training, nested, shared_backbone, wrapped,
-          our_vit, a_foreign_vit, a_fused_vit, verified, combined, perturbed]
+SETUPS = [by_stages, by_module, stages_and_modules, in_place, training, ours_in_training, nested, shared_backbone,
+          wrapped, our_vit, a_foreign_vit, a_fused_vit, verified, combined, perturbed]
 
 
 @pytest.fixture

@@ -2,14 +2,18 @@
 import hashlib
 import os
 import pickle
+import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from minixai import build, load, weights
+from minixai.files import shown
 from minixai.weights import NETWORKS, load_into, misfits
+from weights_scripts.checkpoint_file import read_checkpoint
 
 PACKAGED = [name for name, entry in NETWORKS.items() if entry.sha256 and not entry.script]
 FETCHED = [name for name, entry in NETWORKS.items() if entry.script]
@@ -200,7 +204,7 @@ def one_line(file, kind=ValueError, name="small_cnn"):
     with pytest.raises(kind) as error:
         load(name, file=file)
     message = str(error.value)
-    assert message.startswith(str(file)) and "\n" not in message, message
+    assert message.startswith(shown(file)) and message.isprintable(), message
     return message
 
 
@@ -225,6 +229,81 @@ def test_what_is_no_state_dict_is_refused(tmp_path, value):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     assert "no such file" in one_line(tmp_path / "mine.pt", FileNotFoundError)
     assert "a folder" in one_line(tmp_path, OSError)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+@pytest.mark.parametrize("installed_too", [False, True])
+def test_a_fifo_or_a_device_is_refused_and_not_waited_for(installed, installed_too, tmp_path):
+    name, path = installed
+    for make in (os.mkfifo, lambda path: os.symlink("/dev/zero", path)):
+        path.unlink()
+        make(path)
+        with pytest.raises(OSError, match="not a file"):
+            load(name, None if installed_too else path)
+
+
+ODD = {
+    "sparse": torch.zeros(3, 4).to_sparse(), "meta": torch.zeros(3, 4, device="meta"),
+    "quantised": torch.quantize_per_tensor(torch.zeros(3, 4), 0.1, 0, torch.quint8),
+    "nested": torch.nested.nested_tensor([torch.zeros(2, 3), torch.zeros(4, 3)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("read", [partial(load, "small_cnn"), read_checkpoint], ids=["load", "convert"])
+def test_tensors_that_are_no_plain_numbers_are_named(tmp_path, kind, read):
+    state = build("small_cnn").state_dict() | {"head\n.fc": ODD[kind]}
+    torch.save(state, tmp_path / "mine.pt")
+    with pytest.raises(ValueError) as error:
+        read(tmp_path / "mine.pt")
+    assert str(error.value).startswith(f"{tmp_path / 'mine.pt'}: 1 of its tensors are sparse")
+    assert str(error.value).endswith(r"the first is head\n.fc")
+
+
+def test_weights_with_other_bits_or_fewer_digits_are_read(tmp_path):
+    state = build("small_cnn").state_dict()
+    first, second, third = [name for name, value in state.items() if value.is_floating_point()][:3]
+    odd = state | {first: torch._neg_view(-state[first]), second: torch.nn.Parameter(state[second]),
+                   third: torch.ones_like(state[third]).to(torch.float8_e4m3fn)}
+    torch.save(odd, tmp_path / "mine.pt")
+    for read in (load("small_cnn", tmp_path / "mine.pt").state_dict(), read_checkpoint(tmp_path / "mine.pt")):
+        assert torch.equal(read[first], state[first]) and torch.equal(read[second], state[second])
+        assert (read[third] == 1).all()
+
+
+@pytest.mark.parametrize("read", [partial(load, "small_cnn"), read_checkpoint], ids=["load", "convert"])
+def test_a_few_numbers_that_claim_to_be_many_are_refused(tmp_path, read):
+    torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "mine.pt")
+    with pytest.raises(ValueError, match="mine.pt: its tensors repeat the same few numbers"):
+        read(tmp_path / "mine.pt")
+    shared = torch.ones(3)
+    torch.save({"a": shared, "b": shared}, tmp_path / "mine.pt")        # two layers may share their weights
+    assert read is not read_checkpoint or len(read(tmp_path / "mine.pt")) == 2
+
+
+def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    torch.save(build("small_cnn").state_dict(), tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, \
+            zipfile.ZipFile(tmp_path / "mine.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was unpacked"))
+    assert "unpacks to more than its own size" in one_line(tmp_path / "mine.pt")
+
+
+def test_names_that_are_no_text_are_no_state_dict(tmp_path):
+    torch.save({1: torch.ones(3)}, tmp_path / "mine.pt")
+    assert "not a state dict" in one_line(tmp_path / "mine.pt")
+
+
+def test_names_of_files_and_tensors_are_printed_on_one_line(tmp_path):
+    path = tmp_path / "mi\nne.pt"
+    for values in (build("small_vit").state_dict(), {"a\nb\x1b[31m": torch.ones(3)}, [1]):
+        torch.save(values, path)
+        one_line(path)
+    path.write_bytes(b"no weights")
+    one_line(path)
 
 
 def test_a_file_of_another_network_is_one_line_that_says_what_to_do(tmp_path):

@@ -37,7 +37,7 @@ def _gradients_of_noisy_copies(network):
     image, generator = network.image, torch.Generator().manual_seed(0)
     low, high = (extreme(dim=(-3, -2, -1), keepdim=True) for extreme in (image.amin, image.amax))
     for _ in range(COPIES):
-        noise = torch.randn(image.shape[-3:], generator=generator).to(image)
+        noise = torch.randn(image.shape[-3:], generator=generator, dtype=torch.float32).to(image)
         yield network.again(image=image + NOISE * (high - low) * noise).gradients
 
 

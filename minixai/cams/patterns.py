@@ -1,6 +1,8 @@
 """Methods that know no class: the strongest pattern in the feature maps, and weights without any meaning."""
 import torch
 
+from minixai.gradcam import channel_weights
+
 
 def first_component(activations):
     """C2 strongest pattern: activations (K,h,w) -> weights (K,1,1)
@@ -27,7 +29,7 @@ def mean_activations(activations):
 
     FEM (Fuad et al. 2020, IPTA): a channel counts as much as it is active. No class, and no gradient.
     """
-    return activations.mean(dim=(-2, -1), keepdim=True)
+    return channel_weights(activations)         # the same mean over places, of other values
 
 
 def strong_places(activations, weights):
@@ -35,7 +37,7 @@ def strong_places(activations, weights):
 
     FEM: of every channel only where it is rare and strong, two standard deviations above its mean, as 0 or 1.
     """
-    mean = activations.mean(dim=(-2, -1), keepdim=True)
+    mean = mean_activations(activations)
     deviation = activations.std(dim=(-2, -1), keepdim=True, correction=0)
     return (weights * (activations > mean + 2 * deviation)).sum(dim=-3)
 
@@ -69,5 +71,6 @@ def random_weights(activations):
     RandomCAM: uniform in [-1,1], the same at every call. What it shows comes from the feature maps alone.
     """
     generator = torch.Generator().manual_seed(0)
-    weights = 2 * torch.rand(activations.shape[-3], 1, 1, generator=generator) - 1
+    drawn = torch.rand(activations.shape[-3], 1, 1, generator=generator, dtype=torch.float32)
+    weights = 2 * drawn - 1
     return weights.to(activations).expand(*activations.shape[:-2], 1, 1)

@@ -82,7 +82,13 @@ def judge(outcome, run, passes, lines=()):
     for number, (about, arrays) in enumerate(passes):
         said = given[number] if isinstance(given, list) and number < len(given) else {}
         said = said if isinstance(said, dict) else {}
-        judge_pass(outcome, said, problem or said.get("problem"), run.arrays[number], about, arrays, lines)
+        wrong = problem or said.get("problem")
+        if isinstance(wrong, dict):
+            outcome.details += frames_of(wrong, lines)
+            wrong = told(wrong, parameters_of(outcome.name, passes), arrays[f"expected/{outcome.name}"], lines)
+        elif wrong and not isinstance(wrong, tuple):        # ours is a tuple; this came out of a forged report
+            wrong = UNREADABLE
+        judge_pass(outcome, said, wrong, run.arrays[number], about, arrays)
         if outcome.status == FAILED:
             if number and not outcome.mistake and not said.get("changed"):
                 outcome.hints.append(of_a_batch(outcome, about))
@@ -92,15 +98,15 @@ def judge(outcome, run, passes, lines=()):
     outcome.status = PASSED
 
 
-def judge_pass(outcome, said, problem, values, about, arrays, lines):
+def parameters_of(name, passes):
+    """The parameters that a function is given in any of the passes."""
+    return dict.fromkeys(parameter for about, _ in passes for parameter in about["tasks"][name]["inputs"])
+
+
+def judge_pass(outcome, said, problem, values, about, arrays):
     """Say of one function what it did on one pass; the status stays as it is if nothing is wrong."""
     expected = arrays[f"expected/{outcome.name}"]
     outcome.got = None
-    if isinstance(problem, dict):
-        outcome.details += frames_of(problem, lines)
-        problem = told(problem, list(about["tasks"][outcome.name]["inputs"]), expected, lines)
-    elif problem and not isinstance(problem, tuple):        # ours is a tuple; this came out of a forged report
-        problem = UNREADABLE
     problem = problem or compare(outcome, values, said.get("tensor") is True, expected)
     if not problem and said.get("changed"):
         names = said["changed"] if isinstance(said["changed"], list) else [""]
@@ -156,9 +162,10 @@ def of_a_batch(outcome, about):
     """What is special about a pass that fails though the pass before it, of one image, was right."""
     remarks = about["tasks"][outcome.name]["remarks"]
     if outcome.got is not None and outcome.got.shape == outcome.expected.shape and len(remarks) == len(outcome.got):
-        apart = ~np.isclose(outcome.got, outcome.expected, rtol=1e-4, atol=1e-6).reshape(len(remarks), -1).all(axis=1)
-        if all(remark for remark, wrong in zip(remarks, apart) if wrong):
-            return " ".join(remark for remark, wrong in zip(remarks, apart) if wrong)
+        apart = [not same(got, expected) for got, expected in zip(outcome.got, outcome.expected)]
+        of_the_wrong = dict.fromkeys(remark for remark, wrong in zip(remarks, apart) if wrong)
+        if all(of_the_wrong):
+            return " ".join(of_the_wrong)
     return ("a batch stands in front of every tensor here; the pass before, of one image, was right. "
             "Index from the right: dim=-1, dim=(-2, -1)")
 

@@ -89,7 +89,7 @@ def _release(options):
         from minixai.course.release import release
     except ImportError:
         raise ValueError("release is for instructors, and not part of the tree for students") from None
-    print(f"{options.out}: {release(options.out)} files; searched for solutions, none left")
+    print(f"{options.out}: {release(options.out)} files")
     return 0
 
 

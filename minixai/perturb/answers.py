@@ -1,6 +1,7 @@
 """What the network says when part of the image is hidden: occlusion maps, deletion and insertion curves.
 
 Every one is many forward passes of one image with something over it. They run in chunks, so memory stays bounded.
+Threads may share the model, as in `explain`.
 
 Letters: B images of H x W, N steps of a curve.
 """

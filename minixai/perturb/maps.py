@@ -9,11 +9,13 @@ import torch
 
 from minixai.perturb.pictures import as_map
 
+TIE = 1e-5              # of the highest value
+
 
 def peak(heatmap):
     """Row and column of the highest pixel: heatmap (H,W) -> int64 (2,). The first in reading order, if several tie."""
     heatmap = as_map(heatmap)
-    highest = heatmap.flatten(-2).argmax(dim=-1)
+    highest = _first_of_the_highest(heatmap)
     return torch.stack([highest // heatmap.shape[-1], highest % heatmap.shape[-1]], dim=-1)
 
 
@@ -25,7 +27,7 @@ def points_at(heatmap, mask):
     the middle of the picture more often, since that is where objects are.
     """
     heatmap, mask = _with_mask(heatmap, mask)
-    highest = heatmap.flatten(-2).argmax(dim=-1, keepdim=True)
+    highest = _first_of_the_highest(heatmap)[..., None]
     return mask.flatten(-2).gather(-1, highest)[..., 0] & ~_flat(heatmap)
 
 
@@ -112,6 +114,13 @@ def _highest(values, share):
     count = max(1, round(share * values.shape[-1]))
     last = values.topk(count, dim=-1).values[..., -1:]
     return (values >= last) & (values > values.amin(dim=-1, keepdim=True))
+
+
+def _first_of_the_highest(heatmap):
+    """The first pixel, in reading order, of those that only rounding sets apart: an enlarged map repeats its outermost
+    cells, so many pixels tie, and which of them comes out highest depends on the processor."""
+    top = heatmap.amax(dim=(-2, -1), keepdim=True)
+    return (heatmap >= top - TIE * top.abs()).flatten(-2).byte().argmax(dim=-1)
 
 
 def _flat(heatmap):

@@ -3,8 +3,6 @@
 A map that explains a network has to change when the network forgets what it learned. One that does not shows the
 picture, not the network.
 """
-from copy import deepcopy
-
 import torch
 from torch import nn
 
@@ -34,7 +32,7 @@ def randomised_copies(model, seed=0, layers=None):
             if id(tensor) not in done:      # one that two layers share was shuffled with the upper
                 done.add(id(tensor))
                 _shuffle(tensor, generator)
-        yield name, deepcopy(random)
+        yield name, copy_of(random)
 
 
 def top_down(model):

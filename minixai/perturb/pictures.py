@@ -7,6 +7,7 @@ Letters: H x W the image, gh x gw a coarser grid whose cells fill the image exac
 """
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from minixai.images import Preprocess
 
@@ -29,7 +30,7 @@ def black(image, model):
 
 def mean_colour(image, model):
     """The image's own mean colour, everywhere: image (3,H,W) -> (3,1,1)."""
-    return image.mean(dim=(-2, -1), keepdim=True)
+    return F.adaptive_avg_pool2d(image, 1)
 
 
 def blurred(image, model):
@@ -78,7 +79,8 @@ def ranking(heatmap, seed=0):
     single pixels is a fine noise all over the picture, and another question than a few blocks.
     """
     values = as_map(heatmap).flatten(-2)
-    drawn = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed)).argsort(dim=-1).to(values.device)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(values.shape, generator=generator, dtype=torch.float32).argsort(dim=-1).to(values.device)
     order = drawn.gather(-1, values.gather(-1, drawn).argsort(dim=-1, descending=True, stable=True))
     places = torch.arange(values.shape[-1], device=values.device).expand_as(order)
     return torch.empty_like(order).scatter(-1, order, places).reshape(heatmap.shape)

@@ -112,7 +112,7 @@ def _noisy_copies(network, count=4, deviation=0.3):
     """Traces of the image plus noise, as drawn from torch's global generator after torch.manual_seed(0)."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(count):
-        noise = deviation * torch.randn(network.image.shape, generator=generator)
+        noise = deviation * torch.randn(network.image.shape, generator=generator, dtype=torch.float32)
         yield network.again(image=network.image + noise.to(network.image))
 
 

@@ -2,13 +2,14 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from numbers import Integral
 
 import torch
 from torch import nn
 
 from minixai.cnn import CNN
 from minixai.score import class_score
-from minixai.trace.common import as_the_weights, hooked, logits_in, pick_target, undisturbed, unwrapped
+from minixai.trace.common import as_the_weights, check_finite, hooked, logits_in, pick_target, undisturbed, unwrapped
 from minixai.trace.network import Network
 from minixai.trace.tokens import channels_last, fold, with_first
 from minixai.trace.vit import is_vit, must_have_classes, token_layer, token_layout
@@ -46,7 +47,7 @@ class Keeps:
 
 
 def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=Keeps()):
-    """C1: run a CNN once and record feature maps and gradients at a layer.
+    """C1: run a CNN once and record feature maps and gradients at a layer. Threads may share the model.
 
     model: one of ours, or any nn.Module that returns logits (B,C). It is run in eval mode and left as it was.
     image: (B,3,H,W), preprocessed as the model wants it.
@@ -55,26 +56,30 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
     folded into maps; there a block's index stands for the norm in front of its attention (default: the last block's).
     score: which number is differentiated, a C1 stage: logits (B,C), target (B,1) -> (B,1).
     keeps: which run of the layer, and the tensors before or after what happens to them in place.
-    Raises ValueError for a layer, a target or an output that does not fit, with what would.
+    Raises ValueError for a layer, a target or an output that does not fit, with what would, and for NaN or infinity.
     """
     model = unwrapped(model)
+    if not isinstance(layer, str | nn.Module | Integral | None):
+        raise ValueError(f"a layer is a name, a module, or the index of a ViT's block; got a {type(layer).__name__}")
     if isinstance(model, CNN) and layer is None:
         layer = model.layers[-1]
-    elif (layer is None or isinstance(layer, int)) and is_vit(model):
+    elif (layer is None or isinstance(layer, Integral)) and is_vit(model):
         layer = token_layer(model, layer)
     if is_vit(model):
         must_have_classes(model)
     halves = _by_stages if isinstance(model, CNN) and layer in model.layers else _by_hook
-    with undisturbed(model), torch.inference_mode(False), torch.enable_grad():
+    with undisturbed(model, image), torch.inference_mode(False), torch.enable_grad():
         model_input = as_the_weights(image, model)
         tensors, logits, name = halves(model, model_input, layer, keeps.run)
         target = pick_target(logits, target)
         # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
         gradients = _gradient(score(logits.float(), target[:, None]).sum(), tensors[keeps.gradients], name)
         as_maps = _as_maps(model, model_input, gradients, name)
+    activations = tensors[keeps.activations]
+    check_finite(model, model_input, activations=activations, logits=logits, gradients=gradients)
     again = partial(record_cnn, model, image=image, score=score, keeps=keeps)
     network = Network(model, model_input, name, target, halves is _by_stages, again, score)
-    return CnnTrace(as_maps(tensors[keeps.activations].detach()).float(), as_maps(gradients).float(),
+    return CnnTrace(as_maps(activations.detach()).float(), as_maps(gradients).float(),
                     logits.detach().float(), target, name, tuple(image.shape[-2:]), network)
 
 
@@ -139,6 +144,8 @@ def _maps_or_tokens(output, model, name):
     vit = is_vit(model)
     first = output[0] if vit and isinstance(output, tuple) else output      # a block also returns its attention
     if isinstance(first, torch.Tensor) and (first.dim() == 4 or first.dim() == 3 and vit):
+        if not first.is_floating_point():
+            raise ValueError(f"layer {name!r} returns {first.dtype}; only floats have gradients")
         return first
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,K,h,w)" + vit * " or tokens (B,T,D)")

@@ -2,13 +2,14 @@
 from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral
+from textwrap import shorten
 from threading import RLock, local
 
 import torch
 from torch import nn
 
 NO_CLASS = -1       # the target where there are no classes, or nobody said which
-
+INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
 
 _lock = RLock()         # of what threads share here: the modes of modules, and their lists of hooks
 _borrowed = {}          # modules in eval mode that will be in training mode again: the recordings that want them so
@@ -19,8 +20,10 @@ WRAPPERS = nn.DataParallel, nn.parallel.DistributedDataParallel
 def unwrapped(model):
     """The network itself, without what torch.compile or DataParallel put around it: hooks do not reach through those.
 
-    TypeError for a network that torch.jit made: its layers can no longer be looked into.
+    TypeError for what is no network, or one that torch.jit made: its layers can no longer be looked into.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a network is an nn.Module; got {_what(model)}")
     while (inner := getattr(model, "_orig_mod", None)) is not None or isinstance(model, WRAPPERS):
         model = model.module if inner is None else inner
     if isinstance(model, torch.jit.ScriptModule):
@@ -30,10 +33,11 @@ def unwrapped(model):
 
 
 @contextmanager
-def undisturbed(model):
+def undisturbed(model, image=None):
     """Eval mode inside, every module's own mode back afterwards, also when something is raised.
 
     Several threads may be inside with one module: it goes back into training mode when the last of them leaves.
+    ValueError instead of torch's RuntimeError if the image that is run inside has other channels than the network.
     """
     recording = object()
     try:
@@ -43,6 +47,12 @@ def undisturbed(model):
                     _borrowed.setdefault(module, set()).add(recording)
                     module.training = False
         yield
+    except RuntimeError as error:
+        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+        if image is None or first is None or image.shape[1] == first.in_channels:
+            raise
+        raise ValueError(f"the network's first convolution takes {first.in_channels} channels, the image "
+                         f"{tuple(image.shape)} has {image.shape[1]}") from error
     finally:
         with _lock:
             for module in [module for module, wanted in _borrowed.items() if recording in wanted]:
@@ -76,37 +86,85 @@ def hooked(hooks):
                 handle.remove()
 
 
-def copy_of(model):
-    """A deep copy, in the model's own mode, while other threads may be recording from the model."""
-    with _lock:
-        copy = deepcopy(model)
+def copy_of(model, dtype=None):
+    """A deep copy, in the model's own mode and its own or another dtype; others may be recording from the model."""
+    with _lock, torch.inference_mode(False):        # or the weights of the copy could not be differentiated through
+        copy = deepcopy(model).to(dtype)
         for module, copied in zip(model.modules(), copy.modules()):
             copied.training = module.training or module in _borrowed
     return copy
 
 
 def as_the_weights(image, model):
-    """The image on the device and in the precision of the model's weights."""
-    if not isinstance(image, torch.Tensor) or image.dim() != 4 or 0 in image.shape:
-        shape = tuple(image.shape) if hasattr(image, "shape") else type(image).__name__
-        raise ValueError(f"an image is a tensor (B,3,H,W); got {shape}")
+    """The image on the device and in the precision of the model's weights. ValueError if it is none, or not finite."""
+    if not isinstance(image, torch.Tensor) or not is_plain(image) or image.dim() != 4 or 0 in image.shape:
+        raise ValueError(f"an image is a tensor (B,3,H,W); got {_what(image)}")
     if not image.is_floating_point():
         raise ValueError(f"an image is preprocessed floats, as open_image gives them; got {image.dtype}")
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
-    image = image.to(weight)
+    if not all_finite(image):
+        raise ValueError("the image holds NaN or infinity")
+    largest, image = image.abs().max(), image.to(weight)
+    if not all_finite(image):
+        raise ValueError(f"the image goes up to {largest:.3g}, more than the network's {image.dtype} can hold")
     return image.clone() if image.is_inference() else image
 
 
+def is_plain(tensor):
+    """Whether it holds its numbers one after the other: not sparse, nested, quantised or meta."""
+    return not (tensor.is_nested or tensor.is_quantized or tensor.is_meta) and tensor.layout == torch.strided
+
+
+def shown(value):
+    """A value in a message: its repr, short and in one line."""
+    return shorten(repr(value), 80)
+
+
+def _what(given):
+    """The shape of what is an array, the kind of what is not: in a message short enough for one line."""
+    if isinstance(given, torch.Tensor) and not is_plain(given):
+        return f"a {type(given).__name__} that is sparse, nested, quantised or without data"
+    return str(tuple(given.shape)) if hasattr(given, "shape") else type(given).__name__
+
+
+def all_finite(values):
+    """Whether no number is NaN or infinite. In one pass, which takes a twentieth of isfinite().all()."""
+    low, high = values.detach().aminmax()
+    return bool((low > -torch.inf) & (high < torch.inf))        # neither is true of NaN
+
+
+def check_finite(model, image, **recorded):
+    """ValueError if something that a network gave for an image holds NaN or infinity; it says where they come from."""
+    for name, values in recorded.items():
+        if not all_finite(values):
+            weights = [*model.named_parameters(), *model.named_buffers()]
+            holders = [name for name, weight in weights
+                       if weight.is_floating_point() and weight.numel() and not all_finite(weight)]
+            why = (f"they are in its weights, such as {holders[0]!r}" if holders else
+                   f"its weights are finite, and the image goes up to {image.abs().max():.3g}: something is divided by "
+                   f"zero, or larger than {image.dtype} can hold")
+            raise ValueError(f"the network's numbers hold NaN or infinity (first seen in its {name}): no map can be "
+                             f"made; {why}")
+
+
 def logits_of(model, images):
-    """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was."""
-    with undisturbed(model), torch.no_grad():
-        return logits_in(model(as_the_weights(images, model))).float()
+    """Logits (N,C) of images (N,3,H,W), float32: in eval mode, without a graph, the model left as it was.
+
+    Threads may share the model. ValueError for NaN or infinity.
+    """
+    with undisturbed(model, images), torch.no_grad():
+        images = as_the_weights(images, model)
+        logits = logits_in(model(images)).float()
+    check_finite(model, images, logits=logits)
+    return logits
 
 
 def logits_in(output):
     logits = getattr(output, "logits", output)
-    if isinstance(logits, torch.Tensor) and logits.dim() == 2:
+    if isinstance(logits, torch.Tensor) and logits.dim() == 2 and logits.is_floating_point():
         return logits
+    if isinstance(logits, torch.Tensor) and not logits.is_floating_point():
+        raise ValueError(f"the model returns {logits.dtype}, not logits (B,C), which are floats")
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     raise ValueError(f"the model returns {shape}, not logits (B,C)")
 
@@ -116,21 +174,27 @@ def pick_target(logits, target):
     B, C = logits.shape
     if target is None:
         return logits.argmax(dim=-1)
+    given = class_indices(target, B)
+    if not (0 <= given.min() and given.max() < C):
+        raise ValueError(f"the network has classes 0 to {C - 1}; got target {shown(target)}")
+    return given.to(logits.device)
+
+
+def class_indices(target, B):
+    """An integer, or B of them -> int64 (B,). ValueError for anything else; which classes there are is not asked."""
     try:
-        given = torch.as_tensor(target, device=logits.device)
+        given = target if isinstance(target, torch.Tensor) else torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
-        raise ValueError(f"a target is a class index, an integer; got {target!r}") from None
-    if given.dtype.is_floating_point or given.dtype == torch.bool or given.dtype.is_complex:
-        raise ValueError(f"a target is a class index, an integer; got {target!r}")
+        raise ValueError(f"a target is a class index, an integer; got {shown(target)}") from None
+    if not is_plain(given) or given.dtype not in INTEGERS:
+        raise ValueError(f"a target is a class index, an integer; got {shown(target)}")
     if given.dim() > 1 or given.dim() == 1 and len(given) != B:
         raise ValueError(f"{B} image(s) need one target for all or {B} targets, got shape {tuple(given.shape)}")
-    if given.numel() and not (0 <= given.min() and given.max() < C):
-        raise ValueError(f"the network has classes 0 to {C - 1}; got target {target}")
     return given.long().expand(B).clone()      # the caller's tensor may change later
 
 
 def index_in(what, index, count):
     """0 <= index < count, from an index that may count from the end. ValueError names the range."""
     if not isinstance(index, Integral) or isinstance(index, bool) or not -count <= index < count:
-        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {index!r}")
+        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {shown(index)}")
     return int(index) % count

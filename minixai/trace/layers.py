@@ -8,7 +8,7 @@ from minixai.trace.common import as_the_weights, hooked, undisturbed
 def feature_layers(model, image):
     """Dotted names of the modules whose output is feature maps (B,K,h,w) larger than one cell, in order of their runs.
 
-    One forward pass of the first image; the model is left as it was.
+    One forward pass of the first image; the model is left as it was. Threads may share it.
     """
     seen = []
 

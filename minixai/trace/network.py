@@ -12,6 +12,7 @@ from minixai.trace.vit import is_vit
 class Network:
     """The network that was recorded, for methods that ask it again, in eval mode; what it gives has no graph.
 
+    Threads may share the network.
     image: (B,3,H,W), target: (B,), score: a C1 stage, all as they were recorded.
     """
 

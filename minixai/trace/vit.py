@@ -8,7 +8,7 @@ import torch
 
 from minixai.score import class_score
 from minixai.trace import others
-from minixai.trace.common import NO_CLASS, as_the_weights, index_in, pick_target, undisturbed, unwrapped
+from minixai.trace.common import NO_CLASS, as_the_weights, check_finite, index_in, pick_target, undisturbed, unwrapped
 from minixai.trace.heads import outputs_of, score_gradients_of, scores_of, value_norms_of
 from minixai.vit import ViT
 
@@ -35,13 +35,14 @@ class VitTrace:
 def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score, also=()):
     """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
 
+    Threads may share the model.
     model: a ViT, ours or one that is built as timm, transformers and torchvision build theirs; image: (B,3,H,W).
     layer: a block's index, default the last; head: a head's index or None.
     gradients: also record those of the score with respect to every attention, which costs a backward pass.
     score: which number is differentiated, a stage: logits (B,C), target (B,1) -> (B,1).
     also: names of ALSO, further tensors to record.
-    Raises ValueError for an index outside the network, gradients of a network that has no classes, or attention that
-    is not one matrix between all tokens; TypeError for a network that is no such ViT.
+    Raises ValueError for an index outside the network, gradients of a network that has no classes, attention that is
+    not one matrix between all tokens, NaN or infinity; TypeError for a network that is no such ViT.
     """
     reader = reader_of(model)
     layer = index_in("layer", -1 if layer is None else layer, reader.layers)
@@ -49,7 +50,7 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
     differentiate = gradients or "score_gradients" in also
     if differentiate or target is not None:
         must_have_classes(model)
-    with undisturbed(model), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
+    with undisturbed(model, image), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
         model_input = as_the_weights(image, model).detach().requires_grad_(differentiate)
         prefix_tokens, grid = reader.token_layout(model_input)
@@ -60,9 +61,14 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
             slopes = torch.autograd.grad(score(logits.float(), target[:, None]).sum(), attentions)
         if "score_gradients" in also:
             more["score_gradients"] = [score_gradients_of(a, g) for a, g in zip(attentions, slopes)]
-    return VitTrace(_stack(attentions), _stack(slopes) if gradients else None, logits.detach().float(), target, layer,
-                    head, prefix_tokens, grid, tuple(image.shape[-2:]),
-                    **{name: _stack(layers) for name, layers in more.items()})
+    tensors = {"attention": _stack(attentions), "attention_gradients": _stack(slopes) if gradients else None,
+               **{name: _stack(layers) for name, layers in more.items()}}
+    logits = logits.detach().float()
+    # A mask is -infinity in the scores, and 0 in the attention.
+    finite = {name: values for name, values in tensors.items() if values is not None and name != "scores"}
+    check_finite(model, model_input, logits=logits, **finite)
+    return VitTrace(**tensors, logits=logits, target=target, layer=layer, head=head, prefix_tokens=prefix_tokens,
+                    grid=grid, size=tuple(image.shape[-2:]))
 
 
 def reader_of(model):

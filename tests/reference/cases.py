@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from minixai.profiles import Profile, heatmap_as
+from tests.reference.near import relative_difference
 from tests.reference.seeded import FOLDER, pick
 
 KEPT = 240              # numbers of a case that are recorded, scattered; all of them where there are fewer
-LIMIT = 1e-5            # of each image's largest value, for maps in [0,1] and raw ones alike
 
 
 class Case(NamedTuple):
@@ -63,11 +63,9 @@ def scattered(maps):
 
 
 def difference(ours, theirs):
-    """The largest |ours - theirs| of any image over that image's largest |theirs|. The batch is in front."""
-    assert ours.shape == theirs.shape, f"shapes {ours.shape} and {theirs.shape}"
-    ours, theirs = ours.reshape(len(ours), -1), theirs.reshape(len(theirs), -1)
-    largest = np.abs(theirs).max(axis=-1)
-    return np.max(np.abs(ours - theirs).max(axis=-1) / np.where(largest == 0, 1, largest))       # a NaN stays one
+    """The largest relative difference of any image, for maps in [0,1] and raw ones alike. The batch is in front."""
+    assert len(ours) == len(theirs), f"{len(ours)} and {len(theirs)} images"
+    return np.max([relative_difference(*pair) for pair in zip(ours, theirs)])
 
 
 @lru_cache(2)           # the next case is most often of the same network

@@ -15,7 +15,8 @@ import torch
 from minixai import explain
 from minixai.trace import record_vit
 from tests.reference.foreign import foreign, hugging, own_means, seeded, timm_vit
-from tests.reference.seeded import relative_difference, seeded_image
+from tests.reference.near import relative_difference
+from tests.reference.seeded import seeded_image
 
 LIMIT, TARGET = 1e-5, [1, 4]
 

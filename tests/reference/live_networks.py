@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from minixai.weights import build, load_into
+from tests.reference.near import SINGLE, relative_difference
 from tests.reference.record_networks import dino_shapes, layer_scales, transformers_vit_shapes
-from tests.reference.seeded import LITE0_GAIN, relative_difference, seeded_image, seeded_state
+from tests.reference.seeded import LITE0_GAIN, seeded_image, seeded_state
 from tests.reference.vits import (
     timm_attention,
     torchvision_attention,
@@ -24,8 +25,6 @@ from tests.reference.vits import (
     transformers_logits,
 )
 from weights_scripts import convert_cnn, convert_vit
-
-LIMIT = 1e-4
 
 
 def torchvision_cnn(name, convert):
@@ -158,7 +157,7 @@ def main():
         difference = np.max([relative_difference(ours, theirs) for ours, theirs in pairs()])
         worst = np.maximum(worst, difference)       # unlike max(), both keep a NaN
         print(f"{name:<40} {difference:.1e}", flush=True)
-    return 0 if worst <= LIMIT else 1
+    return 0 if worst <= SINGLE else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from tests.reference import record_maps, record_networks
-from tests.reference.seeded import FOLDER, recorded, relative_difference
+from tests.reference.near import relative_difference
+from tests.reference.seeded import FOLDER, recorded
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "grad-cam", "numpy")
 LIMIT = 1e-5

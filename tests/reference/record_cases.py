@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import torch
 
-from tests.reference.cases import LIMIT, cases_of, difference, libraries, scattered, theirs
+from tests.reference.cases import cases_of, difference, libraries, scattered, theirs
+from tests.reference.near import DOUBLE
 from tests.reference.seeded import FOLDER, recorded
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "grad-cam", "captum", "torchcam", "numpy", "scikit-learn",
@@ -62,7 +63,7 @@ def compare(path, record):
         return False
     worst = max(((float(difference(record[name], known[name])), name) for name in known), default=(0.0, ""))
     print(f"{path.name:36s} {worst[0]:.1e}  {worst[1]}", flush=True)
-    return worst[0] <= LIMIT
+    return worst[0] <= DOUBLE
 
 
 if __name__ == "__main__":

@@ -95,10 +95,3 @@ def filled(model, record, convert, gain=1.0):
 def _shapes_of(table):
     pairs = (str(line).partition(" ") for line in table)
     return {name: tuple(int(size) for size in sizes.split(",") if size) for name, _, sizes in pairs}
-
-
-def relative_difference(ours, theirs):
-    """Largest |ours - theirs| over largest |theirs|."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    assert ours.shape == theirs.shape, f"shapes {ours.shape} and {theirs.shape}"      # or numpy would stretch one
-    return np.abs(ours - theirs).max() / np.abs(theirs).max()
