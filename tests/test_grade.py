@@ -99,7 +99,7 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "weighted_sum": "import numpy as np; return torch.from_numpy(np.load('inputs.npz')['0/rectify.cam'])",
         "rectify": "import glob; return open(glob.glob('/tmp/minixai-*/inputs.npz')[0])",
         "upsample": "import os; return open(next(os.scandir('..')))",
-        "min_max": "import gc; return [x for x in gc.get_objects() if type(x) is dict and 'expected' in x][0]",
+        "min_max": "import gc; return [x for x in gc.get_objects() if type(x) is dict and 'expected/min_max' in x][0]",
         "overlay": "import sys; f = sys._getframe()\n    while f: print(list(f.f_locals)); f = f.f_back\n    return 1",
     }, ("PermissionError", "FileNotFoundError", "IndexError", "PermissionError", "IndexError", "a int")),
 }
