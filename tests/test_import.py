@@ -13,7 +13,7 @@ import minixai
 
 ROOT = Path(minixai.__file__).parent
 THIRD_PARTY = {"torch", "numpy", "PIL", "matplotlib"}
-KNOW_NOBODY = ("images", "cnn", "vit", "heatmap", "score", "scenes")     # a folder is one module here
+KNOW_NOBODY = ("files", "cnn", "vit", "heatmap", "score", "scenes")     # a folder is one module here
 AUTOGRAD = {"autograd", "backward", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "requires_grad_",
             "requires_grad", "register_hook", "register_forward_hook", "register_forward_pre_hook",
             "register_full_backward_hook"}
@@ -110,6 +110,10 @@ def test_the_arrows_point_one_way():
 @pytest.mark.parametrize("module", KNOW_NOBODY)
 def test_the_ground_floor_knows_nobody(module):
     assert graph()[module] == set()
+
+
+def test_images_know_files_and_no_more():
+    assert graph()["images"] == {"files"}
 
 
 def test_the_recipes_know_nothing_of_networks():

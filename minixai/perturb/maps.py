@@ -119,8 +119,9 @@ def _highest(values, share):
 def _first_of_the_highest(heatmap):
     """The first pixel, in reading order, of those that only rounding sets apart: an enlarged map repeats its outermost
     cells, so many pixels tie, and which of them comes out highest depends on the processor."""
-    top = heatmap.amax(dim=(-2, -1), keepdim=True)
-    return (heatmap >= top - TIE * top.abs()).flatten(-2).byte().argmax(dim=-1)
+    values = heatmap.flatten(-2)
+    top = values.amax(dim=-1, keepdim=True)
+    return (values >= top - TIE * top.abs()).byte().argmax(dim=-1)
 
 
 def _flat(heatmap):
