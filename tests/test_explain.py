@@ -318,6 +318,8 @@ def test_a_verdict_on_numbers_that_the_method_cannot_take_is_none():
     """Every way to compute the map breaks down; that is no reason to call theirs wrong."""
     with pytest.raises(ValueError, match="no map can be made"):
         verify(torch.rand(1, *SIZE), linear(LARGE, [1e-30, 1e-30]), images(B=1), "kpcacam")
+    with pytest.raises(ValueError, match="the method's numbers hold NaN or infinity"):      # of a gradient's square
+        verify(torch.rand(1, *SIZE), linear([[[1e-30, 2e-30]]], [1e30]), images(B=1), "gradcampp")
 
 
 # ------------------------------------------------------------------------------------------ in whatever surroundings

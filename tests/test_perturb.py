@@ -472,6 +472,24 @@ def test_the_cascade_is_cumulative_and_leaves_the_model_bit_for_bit(name):
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
 
 
+def test_copies_made_in_inference_mode_can_be_explained():
+    network, image = make("small_cnn"), random(1, 3, 24, 32)
+    with torch.inference_mode():
+        copies = [copy for _, copy in perturb.randomised_copies(network)]
+    for copy, (_, usual) in zip(copies, perturb.randomised_copies(network)):
+        found, expected = (minixai.explain(one, image, target=1).heatmap for one in (copy, usual))
+        assert torch.equal(found, expected)
+
+
+def test_what_is_drawn_does_not_depend_on_the_default_dtype():
+    expected = pictures.ranking(torch.zeros(6, 4), seed=3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(pictures.ranking(torch.zeros(6, 4), seed=3), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_copies_are_networks_of_their_own_and_the_seed_decides():
     network = make("small_cnn")
     first, again = dict(perturb.randomised_copies(network)), dict(perturb.randomised_copies(network))
