@@ -57,7 +57,7 @@ def images():
 
 def _saved(picture, ending, options):
     if "save_all" in options:
-        options = options | {"append_images": [picture.rotate(90), picture.rotate(180)]}
+        options = options | {"append_images": [picture.rotate(90)]}
     buffer = io.BytesIO()
     picture.copy().save(buffer, Image.registered_extensions()[f".{ending}"], **options)    # save notes things in it
     return buffer.getvalue()
