@@ -15,7 +15,7 @@ from minixai.recipe import reads
 
 INCHES = 2.6                # side of one panel
 MOSAIC = 9                  # feature maps shown of the K that C1 records
-TILE = 512                  # side of the part of a photo that is drawn at a time
+TILE = 512                  # side of the part of a photo that is drawn at a time; of a narrow photo, a longer one
 SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # red for, blue against; the last one as in the overlay
 
 
@@ -76,9 +76,10 @@ def on_photo(photo, heatmap, preprocess):
 
 def _tiles(width, height):
     """The parts of a photo that are drawn one after the other: whole, a large one would take 150 bytes a pixel."""
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            yield left, top, min(left + TILE, width), min(top + TILE, height)
+    wide, high = TILE ** 2 // min(height, TILE), TILE ** 2 // min(width, TILE)
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            yield left, top, min(left + wide, width), min(top + high, height)
 
 
 def _panels(result, rgb, index):

@@ -5,6 +5,7 @@ the file's name; in seconds; in bounded memory. A file that breaks it is kept, a
 """
 import argparse
 import io
+import json
 import struct
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def images():
 
 def _saved(picture, ending, options):
     if "save_all" in options:
-        options = options | {"append_images": [picture.rotate(90), picture.rotate(180)]}
+        options = options | {"append_images": [picture.rotate(90)]}
     buffer = io.BytesIO()
     picture.copy().save(buffer, Image.registered_extensions()[f".{ending}"], **options)    # save notes things in it
     return buffer.getvalue()
@@ -99,7 +100,18 @@ def weights():
     """{name: bytes} of state dicts, small ones and those of a network."""
     few = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(3).half(), "count": torch.tensor(7)}
     return {"few.pt": saved_by_torch(few), "legacy.pt": saved_by_torch(few, legacy=True),
-            "model.pt": saved_by_torch({"model": few}), "network.pt": saved_by_torch(build("small_cnn").state_dict())}
+            "model.pt": saved_by_torch({"model": few}), "network.pt": saved_by_torch(build("small_cnn").state_dict()),
+            "few.safetensors": safetensors({"a.weight": ("F32", [3, 4], 48), "a.bias": ("F16", [3], 6)})}
+
+
+def safetensors(tensors):
+    """{name: (type, shape, bytes)} -> such a file, of zeros."""
+    header, end = {}, 0
+    for name, (dtype, shape, size) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end)
 
 
 # ----------------------------------------------------------------------------------------------------------- damage

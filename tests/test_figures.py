@@ -87,6 +87,16 @@ def test_the_photo_is_the_same_in_whichever_tiles_it_is_drawn(tile, monkeypatch)
     assert np.array_equal(on_photo(Image.fromarray(rgb), heatmap, preprocess), expected)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 5000), (5000, 3), (70, 50), (10, 10), (11, 9)])
+def test_tiles_cover_a_photo_once_and_are_few(size, monkeypatch):
+    monkeypatch.setattr(figures, "TILE", 10)
+    seen, tiles = np.zeros(size[::-1], int), list(figures._tiles(*size))
+    for left, top, right, bottom in tiles:
+        seen[top:bottom, left:right] += 1
+        assert 0 < (right - left) * (bottom - top) <= 100
+    assert (seen == 1).all() and len(tiles) <= 2 * (size[0] * size[1] // 100 + 1) + 2
+
+
 def test_heads_side_by_side_under_their_names(vit_result):
     heads = vit_result.heads()
     figure = side_by_side(vit_result.rgb()[0], [head.heatmap[0] for head in heads], ["0", "1", "2", "3"], "heads")

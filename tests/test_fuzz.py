@@ -13,6 +13,7 @@ def test_damaged_files_are_read_or_refused_in_one_line_that_names_them(kind, cou
     assert fuzz.broken(kind, count, seed=0, folder=tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*more than one frame")
 def test_undamaged_files_are_read(tmp_path):
     for whole, readers in fuzz.KINDS.values():
         for name, data in whole().items():

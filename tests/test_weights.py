@@ -1,5 +1,6 @@
 """Every name builds; what is packaged loads; a file that is missing, changed or no weights at all is refused."""
 import hashlib
+import json
 import os
 import pickle
 import zipfile
@@ -280,6 +281,16 @@ def test_a_few_numbers_that_claim_to_be_many_are_refused(tmp_path, read):
     shared = torch.ones(3)
     torch.save({"a": shared, "b": shared}, tmp_path / "mine.pt")        # two layers may share their weights
     assert read is not read_checkpoint or len(read(tmp_path / "mine.pt")) == 2
+
+
+@pytest.mark.parametrize("shape, offsets", [([6], (0, 24)), ([10**30], (0, 4 * 10**30))], ids=["overlap", "beyond"])
+def test_tensors_of_a_safetensors_file_lie_in_it_and_beside_each_other(tmp_path, shape, offsets):
+    header = {"a": {"dtype": "F32", "shape": [6], "data_offsets": (0, 24)},
+              "b": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
+    text = json.dumps(header).encode()
+    (tmp_path / "mine.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(24))
+    with pytest.raises(ValueError, match="no .safetensors file, or damaged"):
+        read_checkpoint(tmp_path / "mine.safetensors")
 
 
 def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):

@@ -55,14 +55,17 @@ def read_safetensors(file, path):
             raise ValueError(f"a header of {length} bytes")
         header, numbers = json.loads(file.read(length)), bytearray(file.read())
         header.pop("__metadata__", None)
-        return {name: _tensor(numbers, **entry) for name, entry in header.items()}
+        state = {name: _tensor(numbers, **entry) for name, entry in header.items()}
+        if sum(value.nbytes for value in state.values()) > len(numbers):
+            raise ValueError("tensors that overlap")
+        return state
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{shown(path)}: no .safetensors file, or damaged, or cut short ({why(error)})") from None
 
 
 def _tensor(numbers, dtype, shape, data_offsets):
     (begin, end), dtype, count = data_offsets, DTYPES[dtype], math.prod(shape)
-    if end - begin != count * dtype.itemsize:
+    if end - begin != count * dtype.itemsize or not 0 <= begin <= end <= len(numbers):
         raise ValueError(f"bytes {begin} to {end} for shape {tuple(shape)} of {dtype}")
     if count == 0:
         return torch.empty(shape, dtype=dtype)      # frombuffer takes no empty buffer
