@@ -73,8 +73,8 @@ def _sentence(error):
 
 
 def _printable(text):
-    """Text in which a line break or another control character, which a file's name may hold, is written as \\n."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    from minixai.files import shown
+    return shown(text)
 
 
 def _say(sentence):

@@ -212,8 +212,7 @@ def wrong_numbers(expected, got):
 
 def wrong_shape(values, expected):
     """What is said of a shape, in two parts, and whether the numbers are right but for that."""
-    same_size = values.size == expected.size
-    right = same_size and np.allclose(values.reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-6)
+    right = same(values.reshape(-1), expected.reshape(-1))
     end = "; the numbers themselves are right" if right else ""
     return "wrong shape", f": expected {expected.shape}, got {values.shape}{end}"
 
