@@ -203,7 +203,8 @@ print(code, kilobytes / 1e6)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not say how much memory a process had")
-@pytest.mark.parametrize("mode, size, kind, gigabytes", [("RGB", (4000, 3000), "jpg", 0.7), ("1", (8000, 8000), "png", 2.5)])
+@pytest.mark.parametrize("mode, size, kind, gigabytes", [
+    ("RGB", (4000, 3000), "jpg", 0.7), ("1", (8000, 8000), "png", 2.5)])
 def test_a_large_photo_takes_little_memory(mode, size, kind, gigabytes, tmp_path, out):
     Image.linear_gradient("L").resize(size).convert(mode).save(tmp_path / f"large.{kind}")
     done = subprocess.run([sys.executable, "-c", PEAK, "explain", str(tmp_path / f"large.{kind}"), "--out", str(out)],

@@ -39,8 +39,8 @@ def _warns(path):
 
 @pytest.mark.parametrize("reader, wrong", [
     (_raises(TypeError("x")), "raised TypeError"), (_raises(ValueError("bad")), "did not name"),
-    (_raises(ValueError("photo.png:\nbad")), "cannot be printed"), (lambda path: path, "not valid"), (_warns, "of no file"),
-    (lambda path: None, "")])
+    (_raises(ValueError("photo.png:\nbad")), "cannot be printed"), (lambda path: path, "not valid"),
+    (_warns, "of no file"), (lambda path: None, "")])
 def test_the_law_is_broken_by(reader, wrong, tmp_path):
     assert wrong in fuzz.breach(reader, lambda result: result is None, tmp_path / "photo.png")
     if not wrong:
