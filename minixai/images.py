@@ -64,7 +64,7 @@ def open_photo(source):
 @contextmanager
 def picture_in(file, name, formats=FORMATS):
     """An open file -> a PIL image, not decoded yet. What goes wrong in the block, too, becomes an ImageError."""
-    with _one_error(name), warnings.catch_warnings():
+    with _one_error(name, formats), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")      # they do not say which file they are about
         size = os.fstat(file.fileno()).st_size
         if size == 0:
@@ -83,14 +83,14 @@ def endings():
 
 
 @contextmanager
-def _one_error(name):
-    """Whatever goes wrong inside becomes an ImageError."""
+def _one_error(name, formats=FORMATS):
+    """Whatever goes wrong inside becomes an ImageError. formats: those of which a file may be."""
     try:
         yield
     except ImageError:
         raise
     except Image.UnidentifiedImageError:
-        raise ImageError(f"{name}: not an image, or not of a kind that is read here ({', '.join(FORMATS)})") from None
+        raise ImageError(f"{name}: not an image, or not of a kind that is read here ({', '.join(formats)})") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: more than {MAX_PIXELS // 10**6} megapixels; make it smaller first") from None
     except MemoryError:
@@ -132,7 +132,6 @@ def to_rgb(image, name):
     """A PIL image of any mode, of which `name` says in a message which it is -> as open_photo gives it."""
     _check_size(image, name)
     image = _upright(image)
-    _check_size(image, name)        # again: inside an icon, pictures of any size are found only now
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(np.asarray(image), name)
     if "A" in image.getbands() or "transparency" in image.info:
@@ -165,7 +164,6 @@ def _from_array(values, name):
     return _eight_bits(values, name)
 
 
-@np.errstate(invalid="ignore")      # what is NaN is refused, and need not be warned of
 def _eight_bits(values, name):
     top = 1 if values.dtype.kind == "f" else 65535      # Pillow reads 16-bit files into 16- or 32-bit integers
     if not (values.min() >= 0 and values.max() <= top):

@@ -177,8 +177,8 @@ def _read(path, entry):
         raise FileNotFoundError(f"{shown(path)} is not there; {how}") from None
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
-        raise ValueError(f"{shown(path)} is not the file it should be: sha256 {found[:12]}…, "
-                         f"expected {entry.sha256[:12]}…")
+        raise ValueError(f"{shown(path)} is not the file it should be: sha256 {found[:12]}…, expected "
+                         f"{entry.sha256[:12]}…")
     return state_dict_in(io.BytesIO(data), path)
 
 

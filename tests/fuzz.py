@@ -50,7 +50,8 @@ def images():
              ("tiff", photo, {"compression": "tiff_adobe_deflate", **PAGES}), ("webp", photo, {}),
              ("webp", photo, PAGES), ("webp", photo, {"lossless": True}), ("avif", photo, {}), ("avif", photo, PAGES),
              ("jp2", photo, {}), ("ppm", photo, {}), ("pgm", photo.convert("L"), {}),
-             ("ico", photo.resize((32, 32)), {}), ("tga", photo, {}), ("tga", photo, {"compression": "tga_rle"})]
+             ("ico", photo.resize((32, 32)), {}),
+             ("tga", photo, {}), ("tga", photo, {"compression": "tga_rle"})]
     return {f"{number}.{ending}": _saved(picture, ending, options)
             for number, (ending, picture, options) in enumerate(kinds) if _writable(ending)}
 
@@ -70,9 +71,8 @@ def _writable(ending):
 def maps():
     """{name: bytes} of heatmaps in every format."""
     values = np.random.default_rng(1).random((7, 9))
-    pictures = [(255 * values).astype(np.uint8), (65535 * values).astype(np.uint16),
-                np.dstack([255 * values] * 3).astype(np.uint8)]
-    found = {f"{number}.png": _saved(Image.fromarray(levels), "png", {}) for number, levels in enumerate(pictures)}
+    levels = [(255 * values).astype("u1"), (65535 * values).astype("u2"), np.dstack([255 * values] * 3).astype("u1")]
+    found = {f"{number}.png": _saved(Image.fromarray(one), "png", {}) for number, one in enumerate(levels)}
     for kind in ("f8", "f4", ">f4", "f2", "u1"):
         found[f"{kind}.npy"] = _written(np.save, (9 * values).astype(kind))
     found["order.npy"] = _written(np.save, np.asfortranarray(values))

@@ -346,8 +346,8 @@ def test_whatever_a_decoder_raises_is_one_line(tmp_path, monkeypatch, error, cau
     assert str(refused.value).startswith(f"{path}: ") and str(refused.value).isprintable()
 
 
-@pytest.mark.parametrize("name", [
-    "a\nb.png", "\x1b[31mred.png", os.fsdecode(b"caf\xe9.png"), "x" * 300 + ".png", "a\0b.png"])
+@pytest.mark.parametrize("name", ["a\nb.png", "\x1b[31mred.png", os.fsdecode(b"caf\xe9.png"), "x" * 300 + ".png",
+                                  "a\0b.png"])
 def test_the_name_in_a_message_is_one_line_that_no_terminal_obeys(tmp_path, name):
     path = tmp_path / name
     try:

@@ -131,8 +131,8 @@ def test_tensors_that_are_no_plain_numbers_are_refused_also_out_of_a_file(values
 
 @pytest.mark.parametrize("values", [
     torch._neg_view(-TENSOR), (TENSOR * 1j).conj().imag.neg(), torch.nn.Parameter(TENSOR),
-    TENSOR.clone().requires_grad_(),
-    TENSOR.T.contiguous().T], ids=["negative bit", "of a conjugate", "parameter", "in a graph", "transposed"])
+    TENSOR.clone().requires_grad_(), TENSOR.T.contiguous().T],
+    ids=["negative bit", "of a conjugate", "parameter", "in a graph", "transposed"])
 def test_tensors_that_look_odd_and_are_plain_numbers_are_read(values, tmp_path):
     torch.save(values, tmp_path / "map.pt")
     for source in (values, tmp_path / "map.pt"):
@@ -235,6 +235,11 @@ def test_of_an_animated_png_the_first_frame_is_the_map(tmp_path):
     levels[0].save(tmp_path / "map.png", save_all=True, append_images=levels[1:])
     with pytest.warns(UserWarning, match="map.png: holds more than one frame"):
         np.testing.assert_allclose(read_map(tmp_path / "map.png").values[0], VALUES, atol=1 / 255)
+
+
+def test_a_jpeg_is_refused_whatever_its_name(tmp_path):
+    Image.fromarray((255 * VALUES).astype(np.uint8)).save(tmp_path / "map.png", "jpeg")
+    assert "not an image, or not of a kind that is read here (PNG)" in _refused(tmp_path / "map.png")
 
 
 def test_a_png_with_a_wrong_checksum_is_refused(tmp_path):

@@ -303,6 +303,13 @@ def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     assert "unpacks to more than its own size" in one_line(tmp_path / "mine.pt")
 
 
+@pytest.mark.filterwarnings("error")
+def test_of_a_file_in_a_newer_pickle_torch_says_nothing_that_does_not_name_it(tmp_path):
+    state = build("small_cnn").state_dict()
+    torch.save(state, tmp_path / "mine.pt", pickle_protocol=3)
+    assert torch.equal(load("small_cnn", tmp_path / "mine.pt").head.fc.bias, state["head.fc.bias"])
+
+
 def test_names_that_are_no_text_are_no_state_dict(tmp_path):
     torch.save({1: torch.ones(3)}, tmp_path / "mine.pt")
     assert "not a state dict" in one_line(tmp_path / "mine.pt")
