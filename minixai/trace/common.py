@@ -76,7 +76,7 @@ def hooked(hooks):
 
     try:
         for register, hook in hooks:
-            with _lock:         # torch numbers its hooks, and could give one number to two threads
+            with _lock:         # or a copy that another thread is making would break off
                 handles.append(register(only_here(hook)))
         yield
     finally:
