@@ -361,6 +361,7 @@ def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):
     assert "stem stage1 stage2 stage3 stage4" in printed and "blocks 0 to 11" in printed
 
 
+@pytest.mark.slow
 def test_verify_says_whether_a_saved_map_agrees_and_saves_a_picture(tmp_path, out, capsys):
     from minixai import explain, load, open_image
     model = load("efficientnet_lite0")

@@ -233,12 +233,14 @@ def test_stages_of_a_pass_belong_together():
 
 # ---- right files
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
 def test_the_librarys_own_functions_pass(number):
     outcomes = checked(solution(find(number)), number)
     assert [outcome.status for outcome in outcomes] == [PASSED] * len(find(number).tasks), outcomes
 
 
+@pytest.mark.slow
 def test_other_right_ways_pass_too():
     text = """
         import numpy as np, torch
@@ -301,6 +303,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
 
 # ---- what is said, in the order of the verdicts
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text, sentence", [
     ("def channel_weights(gradients)\n    return 1", "the file cannot be read as Python (line 1): expected ':'"),
     ("x = 1\nraise KeyError('k')", "the file stops when it is loaded: KeyError (line 2): 'k'"),
@@ -362,12 +365,14 @@ def test_each_failure_has_its_sentence(text, sentence):
     assert "minixai/course" not in report       # no line of ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["x = 'été'".encode("latin-1"), "x = 1".encode("utf-16"), b"x = 1\0"])
 def test_what_is_no_utf_8_says_so(data):
     outcome, *_ = check.check(find("02"), data, worker())
     assert "it is no UTF-8 text; save it as UTF-8" in outcome.sentence and outcome.status == FAILED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before, after", [
     ("\n", "\r\n"), ("import torch\n", "import torch\ntorch.set_default_dtype(torch.float64)\n"),
     ("import torch\n", "import torch\ntorch.set_grad_enabled(False)\n"),
@@ -401,6 +406,7 @@ def test_right_files_of_many_kinds_are_right(before, after):
     assert [outcome.sentence for outcome in outcomes] == [""] * 6, outcomes
 
 
+@pytest.mark.slow
 def test_where_values_differ_is_shown():
     text = of_weights("x = gradients.mean((-2, -1), keepdim=True); x[3] += 1; return x")
     report = said(text)
@@ -410,6 +416,7 @@ def test_where_values_differ_is_shown():
     assert f"expected {right.shape} {right[0, 0, 0]:.4g}, " in report and "10% of them differ" in report
 
 
+@pytest.mark.slow
 def test_what_is_special_about_an_image_is_said():
     text = solution(find("02")).replace("return torch.where(flat, 0, (full - low) / torch.where(span > 0, span, 1))",
                                         "return (full - low) / span")
@@ -419,6 +426,7 @@ def test_what_is_special_about_an_image_is_said():
     assert "In image 3 nothing speaks for the class" in " ".join(outcomes[4].hints)
 
 
+@pytest.mark.slow
 def test_a_failing_function_stops_the_rest_and_what_it_gave_is_never_used():
     text = solution(find("02")).replace(CLAMP, "return cam")
     outcomes = checked(text)
@@ -430,6 +438,7 @@ def test_a_failing_function_stops_the_rest_and_what_it_gave_is_never_used():
     assert outcome.status == PASSED         # though what comes before it is wrong
 
 
+@pytest.mark.slow
 def test_prints_are_shown_under_the_name_and_bounded():
     report = said(of_weights("print('so far: \\x1b[31m', gradients.shape)\n    import warnings; warnings.warn('w')"))
     assert "it printed:" in report and "| so far: \\x1b[31m torch.Size([10, 5, 7])" in report
@@ -438,6 +447,7 @@ def test_prints_are_shown_under_the_name_and_bounded():
     assert "| noise 19" in report and "| noise 20" not in report and "more lines" in report
 
 
+@pytest.mark.slow
 def test_one_run_leaves_nothing_for_the_next():
     text = solution(find("02")).replace(CLAMP, "torch.relu = None; torch.set_default_dtype("
                                         "torch.float64); open('x.txt', 'w').close(); return cam.clamp(min=0)")
@@ -466,6 +476,7 @@ def test_inputs_are_copies():
 
 # ---- pictures
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, wrong, right", [
     ("02", "return gradients.mean(dim=(-2, -1), keepdim=True)", "return gradients.amax(dim=(-2, -1), keepdim=True)"),
     ("02", "return cam.clamp(min=0)", "return cam.abs()"),
@@ -485,6 +496,7 @@ def test_a_failing_function_is_drawn(number, wrong, right, tmp_path, capsys):
         assert len(set(image.convert("L").resize((200, 80)).tobytes())) > 20
 
 
+@pytest.mark.slow
 def test_no_picture_where_there_is_nothing_to_draw(tmp_path, capsys):
     path = written(tmp_path, of_weights("return None"))
     assert main(["check", "02", str(path), "--out", str(tmp_path / "out")]) == 1
@@ -493,11 +505,13 @@ def test_no_picture_where_there_is_nothing_to_draw(tmp_path, capsys):
 
 # ---- answers in words
 
+@pytest.mark.slow
 def test_answers_are_read_without_running_the_file():
     run = worker().run(b'while True: pass\nPREDICTION = """\nblue  \n"""\nEXPLANATION = 1 + 1\n')
     assert run.said["answers"] == {"PREDICTION": "blue", "EXPLANATION": ""}
 
 
+@pytest.mark.slow
 def test_an_exercise_of_words_is_done_when_both_answers_are_there(tmp_path, capsys):
     path = start.write(find("04"), tmp_path / "words.py")
     assert main(["check", "04", str(path)]) == 1
@@ -509,6 +523,7 @@ def test_an_exercise_of_words_is_done_when_both_answers_are_there(tmp_path, caps
 
 # ---- the commands
 
+@pytest.mark.slow
 def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["start"]) == 0 and main(["start", "2"]) == 0
@@ -519,6 +534,7 @@ def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch)
     assert main(["start", "99"]) == 2 and "no exercise '99'; there are 01" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_when_all_is_right_the_next_command_is_named(tmp_path, capsys):
     path = written(tmp_path, solution(find("11")))
     assert main(["check", "11", str(path)]) == 0
@@ -584,6 +600,7 @@ def test_the_file_runs_as_a_script_and_under_pytest(tmp_path):
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_watch_ends_with_one_line(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -629,6 +646,7 @@ def test_check_imports_neither_the_search_nor_the_mistakes_nor_matplotlib(tmp_pa
 
 # ---- the student's own stages on a photo
 
+@pytest.mark.slow
 def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys, monkeypatch):
     from minixai import figures
     monkeypatch.setattr(figures, "overlay", figures.overlay)        # put back at the end: --mine replaces it
@@ -646,6 +664,7 @@ def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys, monkeypatch):
     assert pictures["faint"] not in (pictures["library"], pictures["wrong"])
 
 
+@pytest.mark.slow
 def test_a_file_without_a_stage_of_the_method_is_refused(tmp_path, capsys):
     path = written(tmp_path, solution(find("13")))
     assert main(["explain", "--method", "gradcam", "--mine", str(path), "--out", str(tmp_path / "o")]) == 2

@@ -545,6 +545,7 @@ def test_ctrl_c_keeps_what_is_graded(tmp_path):
     assert (tmp_path / "out" / "seed.txt").exists()
 
 
+@pytest.mark.slow
 def test_an_exercise_of_words_alone_has_answers_and_no_points(tmp_path):
     (tmp_path / "subs").mkdir()
     start.write(find("04"), tmp_path / "subs" / "ada.py")
@@ -552,6 +553,7 @@ def test_an_exercise_of_words_alone_has_answers_and_no_points(tmp_path):
     assert found["ada"].outcomes == {} and "(empty)" in (tmp_path / "out" / "answers.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_graded_at_all_is_one_line(tmp_path, capsys):
     from minixai.__main__ import main
     (tmp_path / "subs").mkdir()

@@ -78,6 +78,7 @@ def test_the_package_and_its_command_line_come_without_torch():
     assert not loaded_after("import minixai.cli, minixai.__main__") & {"torch", "numpy", "minixai.explain"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["import minixai.{0}", "from minixai.{0} import {0}", "import minixai.{0} as module",
                                    "import minixai; minixai.{0}", "from minixai import *; import minixai.{0}"])
 @pytest.mark.parametrize("name", ["explain", "verify"])

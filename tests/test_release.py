@@ -61,6 +61,7 @@ def run(students, *words, cwd):
     return ran.returncode, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_what_gives_answers_away_is_not_there(students):
     names = {str(path.relative_to(students)) for path in students.rglob("*")}
     assert not {"tests", ".git", "minixai/mistakes", "minixai/profiles", "minixai/search.py", "minixai/course/grade.py",
@@ -70,6 +71,7 @@ def test_what_gives_answers_away_is_not_there(students):
     assert all((ROOT / path).exists() for path in release.LEFT_OUT if path not in (".ci",))     # the list is no fossil
 
 
+@pytest.mark.slow
 def test_nothing_that_stays_imports_what_is_left_out(students):
     """Lessons about libraries apart, whose script is left out too."""
     gone = [path.removesuffix(".py").replace("/", ".") for path in release.LEFT_OUT if path.startswith("minixai/")]
@@ -81,6 +83,7 @@ def test_nothing_that_stays_imports_what_is_left_out(students):
                 assert str(path.relative_to(students)) in late, (path, name)
 
 
+@pytest.mark.slow
 def test_every_function_to_write_is_blank_and_keeps_its_docstring(students):
     for exercise, task in release.tasks():
         text = (students / release.source_file(task)).read_text()
@@ -160,6 +163,7 @@ def test_the_instructors_commands_say_that_they_are_not_there(words, monkeypatch
     assert said == f"minixai: {words[0]} is for instructors, and not part of the tree for students\n"
 
 
+@pytest.mark.slow
 def test_verify_says_that_it_is_not_there(students):
     names = {}
     exec((students / "minixai" / "verify.py").read_text(), names)
@@ -167,6 +171,7 @@ def test_verify_says_that_it_is_not_there(students):
         names["verify"](1, 2, target=3)
 
 
+@pytest.mark.slow
 def test_links_of_pages_lead_where_they_led(students, checkout):
     for page in students.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text(encoding="utf-8")):
@@ -175,6 +180,7 @@ def test_links_of_pages_lead_where_they_led(students, checkout):
     assert "](../../minixai/profiles/profile.py)" in (checkout / "lessons/pages/03_three_lines.md").read_text()
 
 
+@pytest.mark.slow
 def test_pages_show_the_blanked_function(students, checkout):
     for name, raised in (("02_gradcam_by_hand.md", '"yours to write: minixai start 02"'),
                          ("index.html", "&quot;yours to write: minixai start 02&quot;")):
@@ -292,6 +298,7 @@ def test_what_was_searched_is_said_and_what_is_too_short_to_be_found_is_known(sm
     assert len(telling) > 50 and all(name in leaks.functions() for name in telling.values())
 
 
+@pytest.mark.slow
 def test_a_leak_ends_the_release_and_nothing_is_written(checkout, students, tmp_path):
     leaking = checkout / "lessons" / "tools.py"
     text = leaking.read_text(encoding="utf-8")
@@ -304,6 +311,7 @@ def test_a_leak_ends_the_release_and_nothing_is_written(checkout, students, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_only_what_git_tracks_is_handed_out(checkout, students):
     (checkout / "solutions.py").write_text("print(1)")
     try:
@@ -312,6 +320,7 @@ def test_only_what_git_tracks_is_handed_out(checkout, students):
         (checkout / "solutions.py").unlink()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_released_is_one_line(checkout, students, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="name a new folder"):
         release.release(students, checkout)
