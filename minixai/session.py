@@ -8,7 +8,7 @@ from PIL import Image
 
 from minixai.attention import Attn
 from minixai.course.mine import with_mine
-from minixai.explain import METHODS, explain
+from minixai.explain import METHODS, explain, recipe_named
 from minixai.figures import on_photo, side_by_side
 from minixai.files import must_take_files, one_line, shown, why
 from minixai.gradcam import Cam
@@ -161,9 +161,7 @@ def _every_head(result):
 
 def _model_and_method(options):
     """The two belong together: each has a default that follows from the other."""
-    if options.method is not None and options.method not in METHODS:
-        raise ValueError(f"no method {options.method!r}; there are {', '.join(METHODS)}")
-    wants_vit = options.method is not None and not isinstance(METHODS[options.method], Cam)
+    wants_vit = options.method is not None and not isinstance(recipe_named(options.method), Cam)
     if options.model is None and wants_vit and not weights_path("dinov2_small").exists():
         raise ValueError(f"{options.method} needs a ViT: --model small_vit for drawn scenes, or for photos "
                          "--model dinov2_small (in a checkout, python -m weights_scripts.dinov2_small fetches it)")
