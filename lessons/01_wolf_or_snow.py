@@ -17,7 +17,7 @@ from measure import accuracy, answers, batch, maps, mean
 from tools import claim, seen, show
 
 import minixai
-from minixai.perturb import energy_inside, points_at
+from minixai.evaluation import energy_inside, points_at
 from minixai.scenes import draw_scene, draw_scenes
 
 nets = {"network A": minixai.load("small_cnn"), "network B": minixai.load("small_cnn_biased")}

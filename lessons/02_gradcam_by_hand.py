@@ -20,10 +20,10 @@ from measure import batch, mean
 from tools import claim, quote, seen, show
 
 import minixai
-from minixai import cams, gradcam, heatmap, perturb, trace
-from minixai.cnn import CNN
+from minixai import cams, evaluation, gradcam, heatmap, trace
+from minixai.images import PHOTOS
+from minixai.networks.cnn import CNN
 from minixai.scenes import draw_scenes
-from minixai.session import PHOTOS
 
 # %%
 model = minixai.load("efficientnet_lite0")
@@ -126,9 +126,9 @@ agree = {}
 for layer in ("features", "stage7", "stage5"):
     recorded = trace.record_cnn(model, image, CAT, layer)
     weights = gradcam.channel_weights(recorded.gradients)[0]
-    lost = cams.score_lost(recorded.activations, recorded.network)[0, :, :, 0]
+    lost = cams.ablation_weights(recorded.activations, recorded.network)[0, :, :, 0]
     both = weights[..., 0], (weights * recorded.activations[0]).sum(dim=-1).sum(dim=-1, keepdim=True)
-    agree[layer] = [perturb.rank_correlation(one, lost).item() for one in both]
+    agree[layer] = [evaluation.rank_correlation(one, lost).item() for one in both]
 show(bars({"weight": [one for one, _ in agree.values()], "weight x map": [both for _, both in agree.values()]},
           list(agree), "rank correlation"), "weight_against_score_lost",
      "Rank correlation of the weight, and of weight times map, with the score lost without the map, at three layers")
@@ -141,7 +141,7 @@ seen(f"The weight alone orders the maps at `features` only in part ({one:.2f}), 
      "what a map counts is the price times the amount. And the mean over places is a price for the whole map, "
      "which is exact only where all places have the same price.",
      holds=0.5 < one < 0.7 and both > 0.999 and both7 > 0.8 and both5 < 0.6 and max(abs(one7), abs(one5)) < 0.2,
-     read=[cams.score_lost, perturb.rank_correlation])
+     read=[cams.ablation_weights, evaluation.rank_correlation])
 claim(2, experiment="photo of a cat, EfficientNet-Lite0: the gradient against steps of 0.03 tried out; the score lost "
       "when a map is set to zero, ranked against the weight and against weight times map",
       measured=f"error of the gradient under 0.1% at `features`, {wrong['stage5'][0]:.1%} at `stage5`; rank "
@@ -196,7 +196,7 @@ kinds = {"Grad-CAM": gradcam.Cam(), "without ReLU": gradcam.Cam(C4=lambda cam: c
 made = {name: minixai.explain(small, images, recipe, target=labels) for name, recipe in kinds.items()}
 on = {name: mean(one.heatmap[masks]) for name, one in made.items()}
 beside = {name: mean(one.heatmap[~masks]) for name, one in made.items()}
-hits = {name: mean(perturb.points_at(one.heatmap, masks)) for name, one in made.items()}
+hits = {name: mean(evaluation.points_at(one.heatmap, masks)) for name, one in made.items()}
 # %%
 show(bars({"on the animal": [*on.values()], "beside it": [*beside.values()]}, list(kinds), "mean of the heatmap"),
      "relu_on_and_beside",

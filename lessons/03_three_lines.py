@@ -26,11 +26,11 @@ from measure import recorded
 from tools import claim, seen, show
 
 import minixai
+from minixai.evaluation import correlation
 from minixai.gradcam import Cam
-from minixai.perturb import correlation
-from minixai.profiles import PROFILES, heatmap_as
+from minixai.images import PHOTOS
 from minixai.score import class_score
-from minixai.session import PHOTOS
+from minixai.verification.profiles import PROFILES, heatmap_as
 from minixai.verify import verify
 
 model, theirs = minixai.load("efficientnet_lite0"), recorded("three_libraries_cat")

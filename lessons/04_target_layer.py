@@ -18,11 +18,11 @@ from measure import batch, edges, maps, mean, two_animals
 from tools import claim, seen, show
 
 import minixai
-from minixai.cams import positive_place_weights
+from minixai.cams import positive_gradients
+from minixai.evaluation import energy_inside, points_at, rank_correlation
 from minixai.gradcam import channel_weights
-from minixai.perturb import energy_inside, points_at, rank_correlation
+from minixai.images import PHOTOS
 from minixai.scenes import draw_scenes
-from minixai.session import PHOTOS
 
 real, small = minixai.load("efficientnet_lite0"), minixai.load("small_cnn")
 
@@ -131,7 +131,7 @@ seen(f"At the stem Grad-CAM points at the animal {hits['gradcam'][0]:.0%} of the
      f"Grad-CAM's is highest not at the last stage ({energy['gradcam'][-1]:.2f}) but at `stage2` "
      f"({energy['gradcam'][2]:.2f}), where the map is twice as fine.",
      holds=hits["layercam"][0] > hits["gradcam"][0] + 0.25 and min(hits["gradcam"][-1], hits["layercam"][-1]) > 0.9
-     and energy["gradcam"][2] > energy["gradcam"][-1] + 0.03, read=[channel_weights, positive_place_weights])
+     and energy["gradcam"][2] > energy["gradcam"][-1] + 0.03, read=[channel_weights, positive_gradients])
 
 # %% [markdown]
 # ## 5. Four photos

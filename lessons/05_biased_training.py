@@ -23,7 +23,7 @@ from measure import batch, maps, mean
 from tools import claim, quote, seen, show
 
 import minixai
-from minixai.perturb import energy_inside, hide, points_at
+from minixai.evaluation import energy_inside, hide, points_at
 from minixai.scenes import BACKGROUNDS, CLASSES, draw_scene, draw_scenes
 
 cnns = {"fair CNN": minixai.load("small_cnn"), "biased CNN": minixai.load("small_cnn_biased")}

@@ -18,9 +18,9 @@ from measure import maps, mean, two_animals
 from tools import claim, seen, show
 
 import minixai
-from minixai.perturb import correlation, energy_inside, points_at
+from minixai.evaluation import correlation, energy_inside, points_at
+from minixai.images import PHOTOS
 from minixai.scenes import draw_scenes
-from minixai.session import PHOTOS
 
 real, cnn, vit = (minixai.load(name) for name in ("efficientnet_lite0", "small_cnn", "small_vit"))
 

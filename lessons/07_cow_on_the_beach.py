@@ -18,7 +18,7 @@ from measure import batch, maps, mean
 from tools import claim, seen, show
 
 import minixai
-from minixai.perturb import energy_inside, on_every_background, peak, points_at
+from minixai.evaluation import energy_inside, on_every_background, peak, points_at
 from minixai.scenes import CLASSES
 
 nets = {"fair CNN": minixai.load("small_cnn"), "biased CNN": minixai.load("small_cnn_biased"),

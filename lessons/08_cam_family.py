@@ -20,10 +20,10 @@ from tools import quote, seen, show
 
 import minixai
 from minixai import cams, trace
+from minixai.evaluation import energy_inside, rank_correlation
 from minixai.gradcam import Cam
-from minixai.perturb import energy_inside, rank_correlation
+from minixai.images import PHOTOS
 from minixai.scenes import draw_scenes
-from minixai.session import PHOTOS
 
 # %%
 model = minixai.load("efficientnet_lite0")
@@ -42,7 +42,7 @@ FAMILY = ("gradcam", "hirescam", "xgradcam", "layercam", "elementwise", "gradcam
 # **Predict.** At the last layer of this network, which of the nine maps below will be equal?
 
 # %%
-quote(cams.place_weights, cams.positive_place_weights, cams.activation_weighted_mean)
+quote(cams.elementwise_gradients, cams.positive_gradients, cams.activation_weighted_mean)
 replaced = {name: [stage.name for stage in fields(Cam) if getattr(cams.CAMS[name], stage.name) != stage.default]
             for name in FAMILY}
 at_end = {name: minixai.explain(model, image, name, target=CAT) for name in FAMILY}
@@ -58,7 +58,7 @@ seen("Grad-CAM, HiResCAM and XGrad-CAM are equal to 1e-4 in every pixel, and Lay
      f"somewhere, on "
      "a scale from zero to one; and all of them have the face in them. Nine names, six maps.",
      holds=max(off["hirescam"], off["xgradcam"], pair) < 1e-4 and min(off[n] for n in FAMILY[3:]) > 0.02,
-     read=[cams.place_weights, cams.activation_weighted_mean, cams.positive_place_weights])
+     read=[cams.elementwise_gradients, cams.activation_weighted_mean, cams.positive_gradients])
 
 # %% [markdown]
 # ## 2. Why they coincide
@@ -112,7 +112,7 @@ seen(f"None is equal any more. The rank correlation of C3 with Grad-CAM's is {li
      f"Eigen-CAM; LayerCAM and element-wise Grad-CAM are {apart:.2f} apart somewhere. HiResCAM's cells add up to what "
      "the score owes to this layer, to first order; a mean of gradients before the sum loses that.",
      holds=max(abs(like[n]) for n in FAMILY[1:4]) < 0.9 and apart > 0.05,
-     read=[cams.place_weights, cams.first_component])
+     read=[cams.elementwise_gradients, cams.first_component])
 
 # %% [markdown]
 # ## 4. Whom they ask

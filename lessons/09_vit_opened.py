@@ -20,9 +20,9 @@ from tools import claim, quote, seen, show
 from torch.nn import functional as F
 
 import minixai
+from minixai.images import PHOTOS
+from minixai.networks.vit import Block, ViT
 from minixai.scenes import draw_scenes
-from minixai.session import PHOTOS
-from minixai.vit import Block, ViT
 
 # %%
 torch.manual_seed(0)

@@ -18,10 +18,10 @@ from measure import batch, mean
 from tools import claim, quote, seen, show
 
 import minixai
-from minixai import attention
-from minixai.perturb import area, correlation, deletion_curve, hide, rank_correlation
+from minixai import rollout
+from minixai.evaluation import area, correlation, deletion_curve, hide, rank_correlation
+from minixai.networks.vit import Attention
 from minixai.scenes import draw_scene, draw_scenes
-from minixai.vit import Attention
 
 # %%
 model = minixai.load("small_vit")
@@ -68,10 +68,10 @@ seen(f"{len(layers)} layers, each with {last.shape[0]} matrices of {last.shape[1
 # and in the last?
 
 # %%
-quote(attention.mean_heads, attention.one_layer, attention.cls_to_grid)
-fused = attention.mean_heads(torch.stack(layers, dim=1))
-row = attention.one_layer(fused, layer=-1)
-by_hand = attention.cls_to_grid(row, prefix_tokens=1, grid=(12, 12))
+quote(rollout.mean_heads, rollout.one_layer, rollout.cls_to_grid)
+fused = rollout.mean_heads(torch.stack(layers, dim=1))
+row = rollout.one_layer(fused, layer=-1)
+by_hand = rollout.cls_to_grid(row, prefix_tokens=1, grid=(12, 12))
 result = minixai.explain(model, image, method="attention")
 show(result.figure(), "cow_attention_stages", "A drawn cow through all stages of the attention map, A1 to M3")
 

@@ -17,12 +17,12 @@ from measure import batch, maps, mean
 from tools import claim, quote, seen, show
 
 import minixai
-from minixai import attention
+from minixai import rollout
+from minixai.evaluation import correlation, energy_inside, entropy, points_at
 from minixai.heatmap import min_max, upsample
-from minixai.perturb import correlation, energy_inside, entropy, points_at
+from minixai.images import PHOTOS
+from minixai.networks.registry import weights_path
 from minixai.scenes import draw_scenes
-from minixai.session import PHOTOS
-from minixai.weights import weights_path
 
 # %%
 nets = {"small ViT": minixai.load("small_vit"), "biased twin": minixai.load("small_vit_biased")}
@@ -107,7 +107,7 @@ seen(f"Head {sharp} puts {share['head'][sharp]:.0%} on the animal's head, on {2 
      f"head {wide} puts {share['background'][wide]:.0%} on the background and only {share['head'][wide]:.0%} there. "
      "They divide the work, though not one thing each: no head is the one for legs.",
      holds=sharp != wide and share["head"][sharp] > 0.65 and share["background"][wide] > 0.4
-     and share["rest of the animal"].max() < 0.6, read=attention.one_head)
+     and share["rest of the animal"].max() < 0.6, read=rollout.one_head)
 
 # %% [markdown]
 # ## 3. What the mean hides
@@ -117,7 +117,7 @@ seen(f"Head {sharp} puts {share['head'][sharp]:.0%} on the animal's head, on {2 
 # **Predict.** Two heads of the same layer, the same image: what is the correlation of their rows, on average?
 
 # %%
-quote(attention.mean_heads, attention.one_head)
+quote(rollout.mean_heads, rollout.one_head)
 pairs = [(one, other) for one in range(4) for other in range(one)]
 alike = {name: torch.stack([correlation(made[:, :, one], made[:, :, other]) for one, other in pairs])
          for name, made in rows.items()}
@@ -154,7 +154,7 @@ claim(12, experiment="60 drawn scenes, small ViT, each head of the last layer: i
 # **Predict.** Will rollout lie more on the animal than the last layer alone, or less? Which one points better?
 
 # %%
-quote(attention.half_skip, attention.multiply_layers)
+quote(rollout.half_skip, rollout.multiply_layers)
 small, energy, hits = nets["small ViT"], {}, {}
 for method in ("attention", "rollout"):
     made = [maps(small, images, method=method, layer=layer) for layer in range(5)]
@@ -178,7 +178,7 @@ seen(f"Less: rollout to the last layer has {energy['rollout'][-1]:.2f} of its en
      "skip: it shows where the information came from, over all layers, and that was a wider area.",
      holds=energy["attention"][-1] > energy["rollout"][-1] + 0.1
      and min(hits["rollout"][-1], hits["attention"][-1]) > 0.9,
-     read=[attention.half_skip, attention.multiply_layers])
+     read=[rollout.half_skip, rollout.multiply_layers])
 
 # %% [markdown]
 # ## 5. A large ViT: depth, and patches that everyone looks at
@@ -256,7 +256,7 @@ if dino:
          f"{1 - mean(middle):.0%} of the picture. It is no fault: to know where the object ends is of use, and CLS may "
          "need the surroundings for what it was trained to do. A map of this head would be a bad explanation of `cat` "
          "all the same.",
-         holds=part[0][0] > 3 * mean(eyes) and 1 - part[1][1] > 0.8, read=attention.one_head)
+         holds=part[0][0] > 3 * mean(eyes) and 1 - part[1][1] > 0.8, read=rollout.one_head)
 else:
     seen("DINOv2 is not on this machine, so this was skipped; its pictures are on the page.", holds=dino is None,
-         read=attention.one_head)
+         read=rollout.one_head)

@@ -17,9 +17,9 @@ from measure import maps, mean, two_animals
 from tools import quote, seen, show
 
 import minixai
-from minixai import attention
+from minixai import attention, rollout
 from minixai.attention import Attn, multiply_layers
-from minixai.perturb import energy_inside
+from minixai.evaluation import energy_inside
 from minixai.scenes import draw_scenes
 
 # %%
@@ -137,9 +137,9 @@ seen(f"Little: in no layer more than {lost.max():.0%} of the positive evidence i
 # **Predict.** Which of the two choices makes the difference?
 
 # %%
-quote(attention.whole_skip, attention.half_skip)
+quote(attention.whole_skip, rollout.half_skip)
 A2s = {"clamp last": attention.mean_evidence, "clamp first": attention.positive_evidence}
-A3s = {"half skip": attention.half_skip, "whole skip": attention.whole_skip}
+A3s = {"half skip": rollout.half_skip, "whole skip": attention.whole_skip}
 table, near = {}, {}
 for (a2, first), (a3, second) in ((x, y) for x in A2s.items() for y in A3s.items()):
     found = [maps(model, images, asked, method=Attn(A2=first, A3=second, A4=multiply_layers)) for asked in classes]
@@ -160,4 +160,4 @@ seen(f"On the right one of the two: {gr:.2f} for gradient rollout, {ch:.2f} for 
      "seldom meet at one place. In a larger one they may; the point is that the two methods can be told apart by "
      "exchanging one stage at a time, and need not be believed as wholes.",
      holds=min(gr, gw, pr, ch) > 0.7 and max(gr, gw, pr, ch) - min(gr, gw, pr, ch) < 0.06,
-     read=[attention.whole_skip, attention.half_skip])
+     read=[attention.whole_skip, rollout.half_skip])

@@ -17,10 +17,10 @@ from measure import answers, batch, maps, mean, two_animals
 from tools import claim, quote, seen, show
 
 import minixai
+from minixai.evaluation import FILLS, energy_inside, hide, hide_top, occlusion_map, spread_over_pixels
 from minixai.heatmap import min_max
-from minixai.perturb import FILLS, energy_inside, hide, hide_top, occlusion_map, spread_over_pixels
+from minixai.images import PHOTOS
 from minixai.scenes import draw_scene, draw_scenes
-from minixai.session import PHOTOS
 
 real, cnn, vit = (minixai.load(name) for name in ("efficientnet_lite0", "small_cnn", "small_vit"))
 undo = vit.preprocess.undo

@@ -18,8 +18,7 @@ from measure import batch, edges, maps, mean
 from tools import claim, quote, seen, show
 
 import minixai
-from minixai.heatmap import min_max
-from minixai.perturb import (
+from minixai.evaluation import (
     area,
     deletion_curve,
     energy_inside,
@@ -28,6 +27,7 @@ from minixai.perturb import (
     randomised_copies,
     rank_correlation,
 )
+from minixai.heatmap import min_max
 from minixai.scenes import draw_scenes
 
 cnn, vit, scenes = minixai.load("small_cnn"), minixai.load("small_vit"), list(draw_scenes(16, seed=116))

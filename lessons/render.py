@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from minixai.weights import weights_path
+from minixai.networks.registry import weights_path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))       # lessons say `from tools import show`, as they do when run as scripts

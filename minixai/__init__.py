@@ -11,9 +11,18 @@ from importlib.util import find_spec
 from types import ModuleType
 
 _WHERE = {      # a public name -> the module that it comes from
-    "METHODS": "explain", "Explanation": "explain", "ImageError": "images", "Verdict": "verdict", "build": "weights",
-    "explain": "explain", "from_tensors": "tensors", "load": "weights", "open_image": "images", "overlay": "heatmap",
-    "verify": "verify"}
+    "METHODS": "explain",
+    "Explanation": "explain",
+    "ImageError": "images",
+    "Verdict": "verify",
+    "build": "networks.registry",
+    "explain": "explain",
+    "from_tensors": "tensors",
+    "load": "networks.registry",
+    "open_image": "images",
+    "overlay": "heatmap",
+    "verify": "verify",
+}
 __all__ = list(_WHERE)
 
 

@@ -18,14 +18,12 @@ and what does not fit is an error.
 
 For anything new, `minixai.explain` is the way in: it does none of these, and keeps every step.
 """
-import numpy as np
 import torch
 
 from minixai.gradcam import Cam
-from minixai.profiles.pytorch_grad_cam import ON_A_CPU, ON_A_GPU, min_max_first, min_max_with_epsilon
 from minixai.trace import record_cnn, record_vit
-
-COLORMAP_JET = 2        # the number of cv2.COLORMAP_JET
+from minixai.verification.colormaps import COLORMAP_JET, jet_of_opencv, show_cam_on_image  # noqa: F401
+from minixai.verification.profiles.pytorch_grad_cam import ON_A_CPU, ON_A_GPU, min_max_first, min_max_with_epsilon
 
 
 class ClassifierOutputTarget:
@@ -70,42 +68,8 @@ class GradCAM:
     def _map(self, image, layer, classes):
         """One layer's map (B,H,W), its own minimum and maximum brought to 0 and 1 at the layer's size."""
         weight = next(self.model.parameters(), image)
-        trace = record_cnn(self.model, image, classes, layer, keeps=ON_A_CPU if weight.is_cpu else ON_A_GPU)
+        trace = record_cnn(self.model, image, classes, layer, capture=ON_A_CPU if weight.is_cpu else ON_A_GPU)
         return next(step.value for step in Cam(M1=min_max_first).steps(trace) if step.id == "M1")
-
-
-def show_cam_on_image(img, mask, use_rgb=False, colormap=COLORMAP_JET, image_weight=0.5):
-    """A heatmap laid over a picture: img (H,W,3) floats in [0,1], mask (H,W) in [0,1] -> uint8 (H,W,3).
-
-    use_rgb: set it if img is in the order red, green, blue; else the colours come as blue, green, red.
-    image_weight: how much the picture counts before all is divided by the largest value.
-    """
-    img, mask = np.asarray(img), np.asarray(mask)
-    if colormap != COLORMAP_JET:
-        raise ValueError(f"only OpenCV's JET ({COLORMAP_JET}) is drawn here, got {colormap}; minixai.overlay draws in "
-                         "any of matplotlib's colours")
-    if img.dtype == np.uint8 or not (img.min() >= 0 and img.max() <= 1):
-        raise ValueError(f"img has to be floats in [0,1], got {img.dtype} from {img.min()} to {img.max()}")
-    if img.shape != (*mask.shape, 3) or not (mask.min() >= 0 and mask.max() <= 1):
-        raise ValueError(f"mask {mask.shape} has to be as large as img {img.shape}, with values in [0,1]")
-    if not 0 <= image_weight <= 1:
-        raise ValueError(f"image_weight has to lie in [0,1], got {image_weight}")
-    colors = jet_of_opencv()[np.uint8(255 * mask)]
-    heat = np.float32(colors if use_rgb else colors[..., ::-1]) / 255
-    blend = (1 - image_weight) * heat + image_weight * img
-    return np.uint8(255 * (blend / np.max(blend)))
-
-
-def jet_of_opencv():
-    """OpenCV's colour table JET, uint8 (256,3), red green blue: three ramps of slope 4, cut off at 0 and 255.
-
-    matplotlib's table of the same name differs from it by up to 33.
-    """
-    i = np.arange(256)
-    red, green, blue = (4 * i - 382, 1148 - 4 * i), (4 * i - 128, 892 - 4 * i), (4 * i + 128, 638 - 4 * i)
-    table = np.stack([np.minimum(*ramps).clip(0, 255) for ramps in (red, green, blue)], axis=-1).astype(np.uint8)
-    table[159, 2] = 1       # 2 by the ramp; OpenCV rounds this one entry down
-    return table
 
 
 def get_last_attention_from_model(vit_model, image_tensor):

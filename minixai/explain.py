@@ -5,10 +5,10 @@ from functools import cached_property
 
 import torch
 
-from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence, one_head_length
+from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence, one_head_value_norm
 from minixai.cams import CAMS
 from minixai.gradcam import Cam
-from minixai.recipe import reads
+from minixai.recipe import reads, reads_class
 from minixai.trace import ALSO, NO_CLASS, CnnTrace, VitTrace, is_vit, reader_of, record_cnn, record_vit, token_layer
 from minixai.trace.common import all_finite, shown
 
@@ -70,9 +70,8 @@ class Explanation:
 
     @property
     def knows_classes(self):
-        """Whether the method looks at a class at all: it does if a stage reads gradients or asks the network."""
-        of_a_class = ("gradients", "attention_gradients", "score_gradients", "network")
-        return any(reads(self.recipe, name) for name in of_a_class)
+        """Whether the method looks at a class."""
+        return reads_class(self.recipe)
 
     def title(self, index=0):
         """One line for one image: the method, where it looked, and for which class, if it knows classes."""
@@ -147,9 +146,8 @@ def recipe_named(method):
 def for_one_head(recipe):
     """The recipe that reads one head where the given one fuses them all."""
     if reads(recipe, "value_norms"):
-        return replace(recipe, A2=one_head_length)
-    looks_at_a_class = reads(recipe, "attention_gradients") or reads(recipe, "score_gradients")
-    return replace(recipe, A2=one_head_evidence if looks_at_a_class else one_head)
+        return replace(recipe, A2=one_head_value_norm)
+    return replace(recipe, A2=one_head_evidence if reads_class(recipe) else one_head)
 
 
 def _own_name(recipe):

@@ -12,6 +12,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 from minixai.files import opened, shown, why
 
+PHOTOS = Path(__file__).parent / "photos"     # those that ship: cat.png, coffee.png and others
 MAX_PIXELS = 64_000_000     # a decoded photo of this size takes 256 MB; a few bytes of file can claim far more
 MAX_BYTES = 1 << 30         # of a file; some decoders read all of it first
 # What Pillow decodes by itself. It goes by what is in a file, not by its name, and hands some kinds to other programs:

@@ -12,19 +12,19 @@ from functools import partial
 import numpy as np
 import torch
 
-from minixai.compare import CLOSE, EXACT, Comparison
 from minixai.explain import METHODS, for_one_head, recipe_named, steps_of, without_autocast
 from minixai.gradcam import Cam
-from minixai.maps import ColouredMap, read_map
-from minixai.recipe import reads
-from minixai.rounding import within_rounding
-from minixai.search import BEFORE_FLOW, OTHER_CLASSES, SLOW, Traces, branches_of, ways_with
-from minixai.trace import ALSO, NO_CLASS, Keeps, VitTrace, record_cnn, record_vit
+from minixai.recipe import reads, reads_class
+from minixai.trace import ALSO, NO_CLASS, CaptureMode, VitTrace, record_cnn, record_vit
 from minixai.trace.common import all_finite
-from minixai.verdict import Finding, Verdict
+from minixai.verification.compare import CLOSE, EXACT, Comparison
+from minixai.verification.rounding import within_rounding
+from minixai.verification.saved_map import ColouredMap, read_map
+from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, ways_with
+from minixai.verification.verdict import Finding, Verdict
 
 MISTAKES_AT_ONCE = 2
-AS_RETURNED = Keeps()
+AS_RETURNED = CaptureMode()
 
 
 def verify(theirs, model, image, method="gradcam", target=None, layer=None, head=None):
@@ -72,7 +72,7 @@ def _heatmap(recipe, trace):
 
 def _of_a_picture(theirs, method, traces, head, heatmap, question, right):
     """The Verdict on a heatmap that was saved in colours. heatmap: (1,H,W), without a mistake."""
-    from minixai.coloured import photo_of, searched  # late: most maps come as numbers
+    from minixai.verification.colored_map import photo_of, searched  # late: most maps come as numbers
     comparison = searched(theirs, method, traces, head, photo_of(traces.model, traces.image))
     if not comparison.fitting:
         raise ValueError(_sizes(theirs.rgb.shape[:2], right))
@@ -95,11 +95,11 @@ def _searched(theirs, method, traces, head):
     return comparison
 
 
-def _record(given, model, image, recipe, keeps=AS_RETURNED, **changes):
+def _record(given, model, image, recipe, capture=AS_RETURNED, **changes):
     """The trace that a recipe reads, and what mistakes may read besides."""
     asked = {"image": image, **given, **changes}
     if isinstance(recipe, Cam):
-        return record_cnn(model, **{"score": recipe.C1, "keeps": keeps, **asked})
+        return record_cnn(model, **{"score": recipe.C1, "capture": capture, **asked})
     gradients = reads(recipe, "attention_gradients")
     besides = () if changes else ("scores", "score_gradients") if gradients else ("scores",)
     also = [name for name in ALSO if name in besides or reads(recipe, name)]
@@ -116,8 +116,6 @@ def _sizes(theirs, trace):
 
 def _left_out(method):
     """What the search did not try, for the verdict to say."""
-    if method in SLOW:
-        return f"not tried, as {method} takes long: mistakes in what comes before it, {', '.join(BEFORE_FLOW)}"
     if method not in OTHER_CLASSES:
         return ""
     few = OTHER_CLASSES[method]
@@ -166,13 +164,9 @@ def _question(method, trace, model):
         where = f"{method} at block {trace.layer}" + ("" if trace.head is None else f", head {trace.head}")
     else:
         where = f"{method} at {trace.layer}"
-    if (trace.target == NO_CLASS).any() or not _knows_class(METHODS[method]):
+    if (trace.target == NO_CLASS).any() or not reads_class(METHODS[method]):
         return where
     labels = getattr(model, "labels", None) or ()
     names = [f"{target} ({labels[target]})" if target < len(labels) else str(target)
              for target in trace.target[:3].tolist()]
     return f"{where}, class {', '.join(names)}" + (", …" if len(trace.target) > 3 else "")
-
-
-def _knows_class(recipe):
-    return any(reads(recipe, name) for name in ("gradients", "attention_gradients", "network"))

@@ -22,8 +22,8 @@ from PIL import Image
 from minixai import build
 from minixai.files import shown
 from minixai.images import open_photo
-from minixai.maps import ColouredMap, SavedMap, read_map
-from minixai.state import read_state_dict
+from minixai.networks.state_dict import read_state_dict
+from minixai.verification.saved_map import ColouredMap, SavedMap, read_map
 from weights_scripts.checkpoint_file import read_checkpoint
 
 SECONDS = 10            # for one file, on a busy machine

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import torch
 
 import minixai
-from minixai import weights
+from minixai.networks import registry
 
 CNNS = ("efficientnet_lite0", "resnet18", "resnet50", "vgg16")
 VITS = ("small_vit", "deit_tiny", "vit_small")
@@ -76,7 +76,7 @@ def print_starting(options):
     imported = [float(python("import torch, time; start = time.perf_counter(); import minixai; "
                              "print(time.perf_counter() - start)")) for _ in range(options.turns)]
     command = ("import torch, time, sys, tempfile; start = time.perf_counter(); from minixai.__main__ import main; "
-               "from minixai.session import PHOTOS; out = tempfile.mkdtemp(); sys.stdout = sys.stderr; "
+               "from minixai.images import PHOTOS; out = tempfile.mkdtemp(); sys.stdout = sys.stderr; "
                "main(['explain', str(PHOTOS / 'cat.png'), '--out', out]); sys.stdout = sys.__stdout__; "
                "print(time.perf_counter() - start)")
     explained = [float(python(command)) for _ in range(options.turns)]
@@ -115,7 +115,7 @@ def no_grad(forward, image):
 
 
 def random_images(name, batch, device):
-    H, W = weights.NETWORKS[name].preprocess.size
+    H, W = registry.NETWORKS[name].preprocess.size
     return torch.randn(batch, 3, H, W, generator=torch.Generator().manual_seed(0)).to(device)
 
 

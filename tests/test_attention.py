@@ -16,8 +16,8 @@ from minixai.attention import (
     one_head,
     one_layer,
 )
+from minixai.networks.vit import ViT
 from minixai.trace import VitTrace, record_vit
-from minixai.vit import ViT
 
 L, M, GRID, SIZE = 5, 3, (2, 4), (14, 28)
 IDS = ["A1", "A2", "A3", "A4", "A5", "M1", "M2"]
@@ -121,11 +121,11 @@ def test_A4_one_row_never_makes_a_product_of_matrices(monkeypatch):
 @pytest.mark.parametrize("grid", [(2, 4), (5, 3), (1, 7)])
 def test_A5_drops_the_prefix_and_folds_row_by_row(prefix, grid):
     gh, gw = grid
-    flow = torch.rand(2, 1, prefix + gh * gw)
-    coarse = cls_to_grid(flow, prefix, grid)
+    cls_attention = torch.rand(2, 1, prefix + gh * gw)
+    coarse = cls_to_grid(cls_attention, prefix, grid)
     assert coarse.shape == (2, gh, gw)
     for image, i, j in np.ndindex(coarse.shape):
-        assert coarse[image, i, j] == flow[image, 0, prefix + i * gw + j]
+        assert coarse[image, i, j] == cls_attention[image, 0, prefix + i * gw + j]
 
 
 @pytest.mark.parametrize("prefix", [1, 3])

@@ -4,8 +4,8 @@ import torch
 
 import minixai
 from minixai import attention as stages
+from minixai.networks.vit import Attention, ViT
 from minixai.trace import record_vit
-from minixai.vit import Attention, ViT
 
 L, M, C, STEP = 3, 2, 4, 1e-4
 
@@ -63,12 +63,12 @@ def slow_chefer(attention, gradients):
 
 
 def slow_gradient_rollout(attention, gradients):
-    flow = torch.eye(attention.shape[-1])
+    cls_attention = torch.eye(attention.shape[-1])
     for layer in range(L):
         mean = sum(gradients[layer, head] * attention[layer, head] for head in range(M)) / M
         mixing = mean.clamp(min=0) + torch.eye(len(mean))
-        flow = torch.stack([row / row.sum() for row in mixing]) @ flow
-    return flow[0, 1:]
+        cls_attention = torch.stack([row / row.sum() for row in mixing]) @ cls_attention
+    return cls_attention[0, 1:]
 
 
 @pytest.mark.parametrize("method, slow", [("chefer", slow_chefer), ("gradrollout", slow_gradient_rollout)])

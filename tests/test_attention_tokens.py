@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from minixai import explain
+from minixai.networks.vit import ViT
 from minixai.trace import record_cnn
-from minixai.trace.tokens import fold, unfold
+from minixai.trace.foreign.tokens import fold, unfold
 from minixai.trace.vit import token_layout
-from minixai.vit import ViT
 
 L, C, D, PREFIX, GRID = 3, 4, 8, 2, (2, 3)
 FAMILY = ["gradcam", "hirescam", "layercam", "elementwise", "xgradcam", "gradcampp", "eigencam", "eigengradcam", "fem",

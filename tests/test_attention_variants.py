@@ -15,8 +15,8 @@ from minixai.attention import (
     one_layer,
     patches_that_hold_the_mass,
 )
+from minixai.networks.vit import Attention, ViT
 from minixai.trace import record_vit
-from minixai.vit import Attention, ViT
 
 L, M, C, D, PREFIX, GRID = 3, 2, 4, 8, 2, (2, 3)
 T, STEP = PREFIX + 6, 1e-4
@@ -177,11 +177,11 @@ def test_a_ratio_that_leaves_nothing_is_refused(ratio):
 @pytest.mark.parametrize("share", [0.01, 0.6, 0.9, 1])
 @pytest.mark.parametrize("prefix", [1, 3])
 def test_DINO_keeps_the_fewest_patches_that_hold_the_mass(share, prefix):
-    flow = torch.rand(4, 1, prefix + 15, generator=torch.Generator().manual_seed(2)) ** 3
-    flow[:, 0, :prefix] = 9                              # what CLS takes from the prefix does not count
-    mask = patches_that_hold_the_mass(flow, prefix, (3, 5), share)
+    cls_attention = torch.rand(4, 1, prefix + 15, generator=torch.Generator().manual_seed(2)) ** 3
+    cls_attention[:, 0, :prefix] = 9                              # what CLS takes from the prefix does not count
+    mask = patches_that_hold_the_mass(cls_attention, prefix, (3, 5), share)
     for index in range(4):
-        patches = flow[index, 0, prefix:].tolist()
+        patches = cls_attention[index, 0, prefix:].tolist()
         kept, held = set(), 0.0
         for value, place in sorted(((value, place) for place, value in enumerate(patches)), reverse=True):
             if held >= share * sum(patches):

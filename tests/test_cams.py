@@ -182,7 +182,7 @@ def test_weights_are_one_number_a_channel_for_each_image(method, asked):
 
 def test_ablationcam_weighs_a_channel_by_the_score_that_is_lost_without_it(asked):
     model, image, trace = asked
-    weights = cams.score_lost(trace.activations, trace.network)
+    weights = cams.ablation_weights(trace.activations, trace.network)
     for index, target in enumerate((1, 3)):
         for channel in (0, 17, 63):
             maps = model.until(image, "stage3")
@@ -201,7 +201,7 @@ def test_before_a_gap_and_linear_head_ablation_is_gradient_times_what_there_is(a
 
 def test_scorecam_weighs_a_channel_by_the_confidence_behind_its_mask(asked):
     model, image, trace = asked
-    weights = cams.confidence_gained(trace.activations, trace.network)
+    weights = cams.increase_of_confidence(trace.activations, trace.network)
     for index, target in enumerate((1, 3)):
         varied = trace.activations[index].std(dim=(-2, -1)).nonzero().flatten()      # a dead channel is no mask
         for channel in varied[:3]:
@@ -217,7 +217,7 @@ def test_a_constant_map_masks_nothing_out_and_weighs_nothing(asked):
     _, _, trace = asked
     maps = trace.activations.clone()
     maps[:, 5] = 0.7
-    assert (cams.confidence_gained(maps, trace.network)[:, 5] == 0).all()
+    assert (cams.increase_of_confidence(maps, trace.network)[:, 5] == 0).all()
 
 
 @pytest.mark.parametrize("method", ["ablationcam", "scorecam"])
@@ -258,9 +258,9 @@ def test_chunks_of_channels_change_nothing_but_memory(asked, monkeypatch):
     _, _, trace = asked
     sizes, after = [], trace.network.after
     monkeypatch.setattr(trace.network, "after", lambda maps, index: sizes.append(len(maps)) or after(maps, index))
-    whole = cams.score_lost(trace.activations, trace.network)
+    whole = cams.ablation_weights(trace.activations, trace.network)
     monkeypatch.setattr(cams.asked, "in_chunks", lambda channels, numbers: torch.arange(channels).split(7))
-    torch.testing.assert_close(cams.score_lost(trace.activations, trace.network), whole)
+    torch.testing.assert_close(cams.ablation_weights(trace.activations, trace.network), whole)
     assert 64 in sizes and max(sizes[sizes.index(7):]) == 7
 
 
@@ -271,14 +271,14 @@ def test_ablationcam_runs_only_what_follows_the_layer(asked, monkeypatch):
         raise AssertionError("what comes before the layer ran again")
     monkeypatch.setattr(model, "until", never)
     monkeypatch.setattr(model, "forward", never)
-    assert cams.score_lost(trace.activations, trace.network).shape == (2, 64, 1, 1)
+    assert cams.ablation_weights(trace.activations, trace.network).shape == (2, 64, 1, 1)
 
 
 def test_scorecam_shows_several_masked_images_at_once_but_never_too_many(asked, monkeypatch):
     _, _, trace = asked
     sizes, of = [], trace.network.of
     monkeypatch.setattr(trace.network, "of", lambda images: sizes.append(len(images)) or of(images))
-    cams.confidence_gained(trace.activations, trace.network)
+    cams.increase_of_confidence(trace.activations, trace.network)
     assert sizes == [1, 64, 1, 64]                          # an image of zeros, then all 64 channels, for each image
     photos = cams.asked.in_chunks(512, 20 * 3 * 224 * 224)
     assert sum(map(len, photos)) == 512 and {len(chunk) for chunk in photos[:-1]} == {5}

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import minixai
-from minixai import zoo
 from minixai.cams import CAMS, full_gradient_maps, sum_of_layers
-from minixai.cnn import Head, small_cnn
 from minixai.gradcam import Cam
-from minixai.vit import ViT
+from minixai.networks import zoo
+from minixai.networks.cnn import Head, small_cnn
+from minixai.networks.vit import ViT
 
 C, SIZE = 4, (48, 40)
 

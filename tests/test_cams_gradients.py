@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 import minixai
-from minixai import cams, progress, zoo
+from minixai import cams, progress
 from minixai.cams import more_gradients
-from minixai.cnn import CNN, Head, small_cnn
 from minixai.gradcam import Cam
+from minixai.networks import zoo
+from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.score import class_score
 
 C = 5

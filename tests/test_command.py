@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minixai import session
+from minixai import images
 from minixai.__main__ import main
+from minixai.cli import session
 
-CAT = session.PHOTOS / "cat.png"
+CAT = images.PHOTOS / "cat.png"
 
 
 @pytest.fixture
@@ -308,12 +309,12 @@ class Strange(BaseException):
     Strange("odd"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), ValueError(), OSError(28, "No space left"),
     ValueError("two\nlines\x1b[31m"), NotImplementedError("C3"), TypeError("of another kind")], ids=repr)
 def test_whatever_is_raised_is_one_line_and_exit_code_2(error, monkeypatch, capsys):
-    from minixai import weights
+    from minixai.networks import registry
 
     def describe():
         raise error
 
-    monkeypatch.setattr(weights, "describe", describe)
+    monkeypatch.setattr(registry, "describe", describe)
     assert main(["models"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("minixai: ") and said.endswith("\n") and said[:-1].isprintable()
@@ -354,7 +355,7 @@ def test_help_shows_an_example(command, capsys):
 
 
 def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):
-    from minixai.weights import NETWORKS
+    from minixai.networks.registry import NETWORKS
     assert main(["models"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in NETWORKS)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from minixai import load, weights, zoo
+from minixai import load
 from minixai.images import Preprocess
-from minixai.vit import SIZES, ViT
-from minixai.weights import NETWORKS, Entry
+from minixai.networks import registry, zoo
+from minixai.networks.registry import NETWORKS, Entry
+from minixai.networks.vit import SIZES, ViT
 from tests.reference.near import SINGLE, relative_difference
 from tests.reference.seeded import recorded, recorded_image, seeded_state
 from weights_scripts import checkpoint_file, convert, convert_vit, source_network
@@ -461,4 +462,4 @@ def test_hashes_are_of_the_whole_file(tmp_path):
 
 
 def test_the_command_in_messages_is_this_one():
-    assert weights.CONVERTER.startswith("python -m weights_scripts.convert ")
+    assert registry.CONVERTER.startswith("python -m weights_scripts.convert ")

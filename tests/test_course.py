@@ -284,7 +284,7 @@ def test_every_known_mistake_is_rejected_and_named(exercise, task):
         assert outcome.status == FAILED and name in outcome.mistake.split(", or "), (name, outcome)
         assert any(line.startswith("reread: ") and len(line) > 12 for line in outcome.hints)
         planted += 1
-    assert planted >= {"positive_place_weights": 2, "rectify": 3}.get(task.name, 4) - 1
+    assert planted >= {"positive_gradients": 2, "rectify": 3}.get(task.name, 4) - 1
 
 
 def _does_not_fit(function, one, task):
@@ -640,7 +640,8 @@ def test_check_imports_neither_the_search_nor_the_mistakes_nor_matplotlib(tmp_pa
     new = ran.stdout.splitlines()[-1].split()
     assert "minixai.course.check" in new
     assert not [name for name in new if name.partition(".")[0] == "matplotlib" or name in (
-        "minixai.search", "minixai.mistakes", "minixai.course.record", "minixai.course.mistakes",
+        "minixai.verification.search", "minixai.verification.mistakes", "minixai.course.record",
+        "minixai.course.mistakes",
         "minixai.course.grade")]
 
 

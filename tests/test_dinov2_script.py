@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from minixai.vit import ViT
-from minixai.weights import misfits
+from minixai.networks.registry import misfits
+from minixai.networks.vit import ViT
 from tests.reference.seeded import seeded_state
 from weights_scripts import dinov2_small, packages, state_file
 from weights_scripts.convert_vit import from_transformers_dinov2

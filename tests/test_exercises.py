@@ -151,6 +151,14 @@ def square_after_square(lost, rows, columns):
     return total / count
 
 
+def grid_by_unflatten(cls_attention, prefix_tokens, grid):
+    return cls_attention[..., prefix_tokens:].unflatten(-1, grid).squeeze(-3)
+
+
+def grid_by_reshape(cls_attention, prefix_tokens, grid):
+    return cls_attention.squeeze(-2)[..., -grid[0] * grid[1]:].reshape(cls_attention.shape[:-2] + tuple(grid))
+
+
 RIGHT = {
     "channel_weights": [by_loops, lambda gradients: gradients.flatten(-2).mean(-1)[..., None, None],
                         lambda gradients: torch.einsum("...hw->...", gradients)[..., None, None] /
@@ -164,15 +172,13 @@ RIGHT = {
     "min_max": [with_a_small_number, zeros_where_nan, map_after_map],
     "overlay": [blend_of_255, blend_in_float32],
     "energy_inside": [energy_where, energy_of_means],
-    "positive_place_weights": [torch.nn.ReLU(), lambda gradients: torch.where(gradients > 0, gradients, 0.0)],
+    "positive_gradients": [torch.nn.ReLU(), lambda gradients: torch.where(gradients > 0, gradients, 0.0)],
     "activation_weighted_mean": [xgrad_by_shares, xgrad_with_a_small_number],
     "mean_heads": [lambda attention: sum(attention.unbind(-3)) / attention.shape[-3],
                    lambda attention: torch.einsum("...mij->...ij", attention) / attention.size(-3)],
     "one_layer": [lambda mixing, layer: mixing.unbind(-3)[layer][..., 0, :].unsqueeze(-2),
                   lambda mixing, layer: mixing.narrow(-3, layer, 1)[..., 0, :1, :]],
-    "cls_to_grid": [lambda flow, prefix_tokens, grid: flow[..., prefix_tokens:].unflatten(-1, grid).squeeze(-3),
-                    lambda flow, prefix_tokens, grid: flow.squeeze(-2)[..., -grid[0] * grid[1]:].reshape(
-                        flow.shape[:-2] + tuple(grid))],
+    "cls_to_grid": [grid_by_unflatten, grid_by_reshape],
     "half_skip": [attention_row_shares, half_skip_by_diagonal],
     "multiply_layers": [whole_product, one_vector],
     "positive_evidence": [lambda attention, attention_gradients: F.relu(attention * attention_gradients).mean(-3),
@@ -230,9 +236,18 @@ def bilinear(coarse, size, **how):
     return full.reshape(*coarse.shape[:-2], *full.shape[-2:])
 
 
-def squares_only(flow, prefix_tokens, grid):
-    side = int((flow.shape[-1] - prefix_tokens) ** 0.5)
-    return flow[..., 0, prefix_tokens:prefix_tokens + side * side].reshape(*flow.shape[:-2], side, side)
+def one_prefix_token(cls_attention, prefix_tokens, grid):
+    return cls_attention[..., 0, 1:1 + grid[0] * grid[1]].reshape(*cls_attention.shape[:-2], *grid)
+
+
+def no_prefix_token(cls_attention, prefix_tokens, grid):
+    return cls_attention[..., 0, :grid[0] * grid[1]].reshape(*cls_attention.shape[:-2], *grid)
+
+
+def squares_only(cls_attention, prefix_tokens, grid):
+    side = int((cls_attention.shape[-1] - prefix_tokens) ** 0.5)
+    patches = cls_attention[..., 0, prefix_tokens:prefix_tokens + side * side]
+    return patches.reshape(*cls_attention.shape[:-2], side, side)
 
 
 def from_the_first_up(mixing, layer):
@@ -331,7 +346,7 @@ SHORTCUTS = {
         ("the outside", lambda heatmap, mask: (heatmap * ~mask).sum((-2, -1)) / (heatmap.sum((-2, -1)) + 1e-9),
          "known mistake"),
     ],
-    "positive_place_weights": [
+    "positive_gradients": [
         ("the sign", lambda gradients: gradients + 0, "known mistake"),
         ("negative ones", lambda gradients: gradients.abs(), VALUES),
         ("places", lambda gradients: gradients.clamp(min=0).mean((-2, -1), keepdim=True), SHAPE),
@@ -366,14 +381,12 @@ SHORTCUTS = {
         ("one layer", lambda mixing, layer: mixing[..., :1, :].mean(-3), VALUES),
     ],
     "cls_to_grid": [
-        ("prefix tokens", lambda flow, prefix_tokens, grid: flow[..., 0, 1:1 + grid[0] * grid[1]].reshape(
-            *flow.shape[:-2], *grid), VALUES),
-        ("prefix tokens, by the last ones", lambda flow, prefix_tokens, grid: flow[..., 0, :grid[0] * grid[1]].reshape(
-            *flow.shape[:-2], *grid), "known mistake"),
+        ("prefix tokens", one_prefix_token, VALUES),
+        ("prefix tokens, by the last ones", no_prefix_token, "known mistake"),
         ("grids that are not square", squares_only, SHAPE),
-        ("rows and columns", lambda flow, prefix_tokens, grid: flow[..., 0, prefix_tokens:].reshape(
-            *flow.shape[:-2], *grid[::-1]).transpose(-2, -1), VALUES),
-        ("no batch", lambda flow, prefix_tokens, grid: flow[0, prefix_tokens:].reshape(grid), STOPS),
+        ("rows and columns", lambda cls_attention, prefix_tokens, grid: cls_attention[..., 0, prefix_tokens:].reshape(
+            *cls_attention.shape[:-2], *grid[::-1]).transpose(-2, -1), VALUES),
+        ("no batch", lambda cls_attention, prefix_tokens, grid: cls_attention[0, prefix_tokens:].reshape(grid), STOPS),
     ],
     "half_skip": [
         ("rows", lambda fused: 0.5 * fused + 0.5 * torch.eye(fused.shape[-1]), "known mistake"),

@@ -9,9 +9,9 @@ from torch import nn
 
 from minixai import METHODS, explain, from_tensors, verify
 from minixai.attention import Attn
-from minixai.cnn import CNN, Head, small_cnn
 from minixai.gradcam import Cam
-from minixai.vit import ViT
+from minixai.networks.cnn import CNN, Head, small_cnn
+from minixai.networks.vit import ViT
 from tests.test_trace import alive
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 C, M, L, SIZE = 4, 2, 3, (48, 32)
 CAMS = [name for name, recipe in METHODS.items() if isinstance(recipe, Cam)]
 CLASSLESS = {"eigencam", "kpcacam", "fem", "randomcam", "attention", "rollout", "valueattention",
-             "dinomass", "discardrollout", "flow"}
+             "dinomass", "discardrollout"}
 ATTENTIONS = [name for name, recipe in METHODS.items() if isinstance(recipe, Attn)]
 
 

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from minixai import explain
-from minixai.cnn import small_cnn
+from minixai.networks.cnn import small_cnn
+from minixai.networks.vit import ViT
 from minixai.trace import is_vit, record_cnn, record_vit, token_layer
-from minixai.trace.tokens import channels_last
-from minixai.vit import ViT
+from minixai.trace.foreign.tokens import channels_last
 from tests.reference.near import DOUBLE, relative_difference
 from tests.reference.record_foreign import OURS, TARGET
 from tests.reference.seeded import filled, pick, recorded, recorded_image

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from minixai.cnn import CNN, Head, small_cnn
 from minixai.gradcam import Cam, channel_weights, rectify, weighted_sum
+from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.trace import CnnTrace, record_cnn
 
 K, h, w, H, W = 6, 3, 5, 7, 11

@@ -14,7 +14,7 @@ from PIL import Image
 from minixai import images
 from minixai.files import shown
 from minixai.images import ImageError, Preprocess, endings, open_image, open_photo
-from minixai.maps import read_map
+from minixai.verification.saved_map import read_map
 
 pytestmark = pytest.mark.filterwarnings("error")
 

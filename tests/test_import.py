@@ -13,7 +13,7 @@ import minixai
 
 ROOT = Path(minixai.__file__).parent
 THIRD_PARTY = {"torch", "numpy", "PIL", "matplotlib"}
-KNOW_NOBODY = ("files", "cnn", "vit", "heatmap", "score", "scenes")     # a folder is one module here
+KNOW_NOBODY = ("files", "heatmap", "score", "scenes")     # a folder is one module here
 AUTOGRAD = {"autograd", "backward", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "requires_grad_",
             "requires_grad", "register_hook", "register_forward_hook", "register_forward_pre_hook",
             "register_full_backward_hook"}
@@ -56,8 +56,9 @@ def graph():
 
 
 def test_all_of_the_package_is_read():
-    assert {"__init__", "trace", "gradcam", "attention", "heatmap", "explain", *KNOW_NOBODY} <= set(graph())
-    assert graph()["gradcam"] == {"heatmap", "recipe", "score"} and "figures" in graph()["explain"]
+    assert {"__init__", "trace", "gradcam", "rollout", "heatmap", "explain", *KNOW_NOBODY} <= set(graph())
+    assert graph()["gradcam"] == graph()["rollout"] == {"heatmap", "recipe", "score"}
+    assert "figures" in graph()["explain"]
 
 
 def loaded_after(code):
@@ -71,7 +72,7 @@ def loaded_after(code):
 def test_explaining_brings_no_plotting_and_no_scenes():
     loaded = loaded_after("import minixai; minixai.explain")
     assert "minixai.gradcam" in loaded
-    assert not loaded & {"matplotlib", "minixai.figures", "minixai.scenes", "minixai.session", "minixai.compat"}
+    assert not loaded & {"matplotlib", "minixai.figures", "minixai.scenes", "minixai.cli.session", "minixai.compat"}
 
 
 def test_the_package_and_its_command_line_come_without_torch():
@@ -91,7 +92,7 @@ def test_a_function_is_not_hidden_by_the_module_of_its_name(name, first):
 
 def test_the_package_looks_as_if_all_were_imported():
     assert set(minixai.__all__) <= set(dir(minixai))
-    assert minixai.images.Preprocess and minixai.perturb.networks.top_down      # messages name them so
+    assert minixai.images.Preprocess and minixai.evaluation.randomization.top_down      # messages name them so
     assert not hasattr(minixai, "nothing") and not hasattr(minixai, "__wrapped__")
     with pytest.raises(ImportError, match="nothing"):
         from minixai import nothing  # noqa: F401
@@ -118,8 +119,15 @@ def test_images_know_files_and_no_more():
 
 
 def test_the_recipes_know_nothing_of_networks():
-    assert not (graph()["gradcam"] | graph()["attention"]) & {"trace", "cnn", "vit", "zoo", "weights", "explain"}
-    assert graph()["trace"] == {"cnn", "vit", "score"}
+    recipes = graph()["gradcam"] | graph()["rollout"] | graph()["cams"] | graph()["attention"]
+    assert not recipes & {"trace", "networks", "explain"}
+    assert graph()["trace"] == {"networks", "score"}
+
+
+def test_the_networks_know_images_and_files_and_no_more():
+    assert graph()["networks"] == {"images", "files", "scenes"}
+    for name in ("cnn", "vit"):
+        assert not [one for one in imported(ROOT / f"networks/{name}.py") if one.startswith("minixai")]
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if module_of(path) != "trace"],
@@ -129,7 +137,8 @@ def test_only_trace_touches_autograd_and_hooks(path):
     assert not used & AUTOGRAD
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name != "watch.py"],       # it names what others use
+# attention_recorder.py names the functions of other networks.
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "attention_recorder.py"],
                          ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_network_here_hides_its_attention_or_works_in_place(path):
     used = {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}

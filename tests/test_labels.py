@@ -1,8 +1,8 @@
 """A class is found by its number or by what a person calls it; a wrong name lists what comes near."""
 import pytest
 
-from minixai.labels import find_class
-from minixai.weights import NETWORKS
+from minixai.networks.labels import find_class
+from minixai.networks.registry import NETWORKS
 
 IMAGENET = NETWORKS["efficientnet_lite0"].labels()
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from minixai import METHODS, explain
-from minixai.profiles import PROFILES, profiles_of, stages
-from minixai.profiles.pytorch_grad_cam import SEVERAL
-from minixai.profiles.pytorch_grad_cam_stages import min_max_first, min_max_with_epsilon
+from minixai.verification.profiles import PROFILES, profiles_of, stages
+from minixai.verification.profiles.pytorch_grad_cam import SEVERAL
+from minixai.verification.profiles.pytorch_grad_cam_stages import min_max_first, min_max_with_epsilon
 from tests.reference.cases import cases_of, difference, in_double, libraries, ours, scattered
 from tests.reference.near import DOUBLE
 from tests.reference.seeded import FOLDER, recorded

@@ -5,7 +5,7 @@ The maps themselves are compared with the libraries' in test_profiles.py.
 import numpy as np
 import torch
 
-from minixai.profiles import chefer, vit_explain
+from minixai.verification.profiles import chefer, vit_explain
 
 FUSED = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [9.0, 8.0, 7.0]]])        # 0.9 of nine entries: all but the 9
 

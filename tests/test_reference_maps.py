@@ -4,9 +4,10 @@ They were recorded by tests/reference/record.py, on the libraries' networks and 
 """
 import pytest
 
-from minixai import explain, load, open_image, zoo
-from minixai.cnn import small_cnn
-from minixai.vit import SIZES, ViT
+from minixai import explain, load, open_image
+from minixai.networks import zoo
+from minixai.networks.cnn import small_cnn
+from minixai.networks.vit import SIZES, ViT
 from tests.reference.near import DOUBLE, relative_difference
 from tests.reference.seeded import CAT, LITE0_GAIN, filled, pick, recorded, recorded_image
 from weights_scripts import convert_cnn, convert_vit

@@ -6,8 +6,8 @@ as they were there, and go through weights_scripts/convert_*.py like real ones.
 import pytest
 import torch
 
-from minixai import zoo
-from minixai.vit import SIZES, ViT
+from minixai.networks import zoo
+from minixai.networks.vit import SIZES, ViT
 from tests.reference.near import SINGLE, relative_difference
 from tests.reference.seeded import (
     LITE0_GAIN,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from minixai import session
+from minixai import images
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="signals and /dev/full are POSIX's")]
 
-CAT = session.PHOTOS / "cat.png"
+CAT = images.PHOTOS / "cat.png"
 OURS = """
 import sys
 from minixai import __main__ as program
@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     """While the first one is being answered: here, in a `finally` that takes long."""
     code = f"""
 import sys, time
-from minixai import session
+from minixai.cli import session
 def explain_files(options):
     try:
         print("begun", flush=True)
@@ -84,11 +84,11 @@ def test_libraries_cannot_swallow_it(where, tmp_path):
               "while importing": "\n    try:\n        import careless\n    except BaseException:\n        pass"}
     code = f"""
 import os, signal, sys
-from minixai import weights
+from minixai.networks import registry
 def describe():
     {doings[where]}
     return "went on"
-weights.describe = describe
+registry.describe = describe
 sys.path.append({str(tmp_path)!r})
 sys.argv[1:] = ["models"]
 print("begun", flush=True)

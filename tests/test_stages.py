@@ -14,18 +14,19 @@ import numpy as np
 import pytest
 import torch
 
-from minixai import METHODS, attention, cams, colourings, gradcam, heatmap, mistakes, profiles, recipe, score
+from minixai import METHODS, attention, cams, gradcam, heatmap, recipe, rollout, score
 from minixai.attention import Attn
 from minixai.gradcam import Cam
-from minixai.profiles.chefer import min_max_of_the_batch
+from minixai.verification import colormaps, mistakes, profiles
+from minixai.verification.profiles.chefer import min_max_of_the_batch
 
-LIBRARIES = [import_module(f"minixai.profiles.{module.name}") for module in iter_modules(profiles.__path__)]
-MISTAKES = [import_module(f"minixai.mistakes.{module.name}") for module in iter_modules(mistakes.__path__)]
-MODULES = (score, gradcam, cams, attention, heatmap, colourings, *LIBRARIES, *MISTAKES)
+LIBRARIES = [import_module(f"{profiles.__name__}.{module.name}") for module in iter_modules(profiles.__path__)]
+MISTAKES = [import_module(f"{mistakes.__name__}.{module.name}") for module in iter_modules(mistakes.__path__)]
+MODULES = (score, gradcam, cams, rollout, attention, heatmap, colormaps, *LIBRARIES, *MISTAKES)
 RECIPES = (Cam, Attn)
 SIZES = {"C": 9, "K": 6, "h": 3, "w": 5, "H": 7, "W": 11, "L": 4, "M": 2, "T": 14, "gh": 3, "gw": 4}    # T = 2 + 3·4
 VALUES = {"layer": 2, "head": 1, "size": (7, 11), "prefix_tokens": 2, "grid": (3, 4)}            # what is no tensor
-NUMPY_ONLY = {heatmap.overlay, colourings.over_the_largest, colourings.blended,                  # draw one picture
+NUMPY_ONLY = {heatmap.overlay, colormaps.over_the_largest, colormaps.blended,                  # draw one picture
               *(getattr(mistakes.display, name) for name in ("red_and_blue_exchanged", "colours_exchanged",
                                                              "photo_exchanged", "inverted", "other_jet"))}
 WHOLE_BATCH = {min_max_of_the_batch, mistakes.finish.of_the_whole_batch}  # a library's fault: one image changes another
@@ -83,7 +84,7 @@ def test_no_two_sizes_of_the_trace_are_equal_where_they_could_be_confused():
 
 def test_every_stage_of_every_recipe_is_proved_here():
     used = {getattr(made, field.name) for made in (Cam(), Attn(), *METHODS.values()) for field in fields(made)}
-    assert used <= set(STAGES) and {attention.one_head, heatmap.overlay} <= set(STAGES)
+    assert used <= set(STAGES) and {rollout.one_head, heatmap.overlay} <= set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=names)

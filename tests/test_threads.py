@@ -12,12 +12,11 @@ from torch import nn
 
 from minixai import METHODS, explain, verify
 from minixai.attention import ATTENTIONS
-from minixai.cnn import Head
-from minixai.combine import over_layers, over_views
-from minixai.perturb import deletion_curve, occlusion_map, randomised_copies
+from minixai.evaluation import deletion_curve, occlusion_map, randomised_copies
+from minixai.networks.cnn import Head
 from minixai.trace import record_cnn, record_vit
 from minixai.trace.common import copy_of, hooked, logits_of, undisturbed
-from minixai.trace.layers import feature_layers
+from minixai.trace.foreign.layers import feature_layers
 from tests.test_foreign import Theirs
 from tests.test_trace import C, Foreign, images, in_training, ours, state, vit
 
@@ -141,12 +140,6 @@ def verified():
     return [model], [partial(verdict, model, layer) for layer in ("body", "body.1")]
 
 
-def combined():
-    model = ours().train()
-    return [model], [lambda: over_layers(model, IMAGE, target=1).heatmap,
-                     lambda: over_views(model, IMAGE, target=2, layer="stem.0").heatmap]
-
-
 def perturbed():
     model = Foreign().train()
     heat = explain(model, IMAGE, "gradcam", 1, "body").heatmap
@@ -156,7 +149,7 @@ def perturbed():
 
 
 SETUPS = [by_stages, by_module, stages_and_modules, in_place, training, ours_in_training, nested, shared_backbone,
-          wrapped, our_vit, a_foreign_vit, a_fused_vit, verified, combined, perturbed]
+          wrapped, our_vit, a_foreign_vit, a_fused_vit, verified, perturbed]
 
 
 @pytest.fixture
@@ -300,7 +293,7 @@ class Broken(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"flow"}))
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_what_breaks_off_in_the_middle_leaves_the_model_as_it_was(method):
     """At the first call of a module, at the second, and so on, until there are no more calls to break off."""
     model = vit() if method in ATTENTIONS else ours()

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from minixai.cnn import CNN, Head, small_cnn
+from minixai.networks.cnn import CNN, Head, small_cnn
+from minixai.networks.vit import ViT
 from minixai.trace import NO_CLASS, record_cnn, record_vit
-from minixai.vit import ViT
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -206,7 +206,7 @@ def test_nothing_recorded_hangs_on_a_graph():
                 assert value.grad_fn is None and not value.requires_grad
 
 
-class Watch(nn.Module):
+class AttentionRecorder(nn.Module):
     """An identity that notes whether a graph is being recorded where it stands."""
     def __init__(self, log):
         super().__init__()
@@ -220,8 +220,8 @@ class Watch(nn.Module):
 @pytest.mark.parametrize("model", [CNN, nn.Sequential], ids=["ours", "foreign"])
 def test_only_what_follows_the_layer_is_in_a_graph(model):
     log = []
-    stages = {"early": nn.Sequential(nn.Conv2d(3, 4, 3), Watch(log)), "layer": nn.Conv2d(4, 4, 3),
-              "late": Watch(log), "head": Head(4, C)}
+    stages = {"early": nn.Sequential(nn.Conv2d(3, 4, 3), AttentionRecorder(log)), "layer": nn.Conv2d(4, 4, 3),
+              "late": AttentionRecorder(log), "head": Head(4, C)}
     network = CNN(stages) if model is CNN else nn.Sequential(*stages.values())
     record_cnn(network, images(), 0, "layer" if model is CNN else "1")
     assert log == [False, True]

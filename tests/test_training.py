@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minixai.weights import build
+from minixai.networks.registry import build
 from weights_scripts import train_scenes_cnn, train_scenes_vit
 from weights_scripts.muon import orthogonal
 from weights_scripts.scene_data import Freedom, draw_bank, recombine

@@ -10,14 +10,14 @@ import torch
 
 import minixai
 from minixai import METHODS, Verdict, build, explain, verify
-from minixai.compare import difference
 from minixai.gradcam import Cam
 from minixai.heatmap import upsample
-from minixai.mistakes import all_mistakes
-from minixai.profiles.stages import keep_the_sign
-from minixai.search import Traces
+from minixai.networks.vit import ViT
 from minixai.trace import record_cnn
-from minixai.vit import ViT
+from minixai.verification.compare import difference
+from minixai.verification.mistakes import all_mistakes
+from minixai.verification.profiles.stages import keep_the_sign
+from minixai.verification.search import Traces
 from tests import verify_score as score
 from tests.reference import networks
 from tests.reference.seeded import seeded_image
@@ -218,7 +218,7 @@ def test_the_model_is_left_as_it_was():
 
 def test_right_up_to_rounding_is_said_to_be_that(monkeypatch):
     """A network whose map jumps when its input changes in the last digit; theirs is the map beyond the jump."""
-    from minixai import rounding
+    from minixai.verification import rounding
     right = explain(NET, IMAGE, "eigencam").heatmap
     theirs = right * (1 + 0.02 * torch.linspace(-1, 1, 56))
     monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 0.015))
@@ -229,8 +229,8 @@ def test_right_up_to_rounding_is_said_to_be_that(monkeypatch):
 
 
 def test_traces_that_hold_the_same_numbers_are_one():
-    def record(recipe, keeps=score.AS_RETURNED, **changes):
-        return record_cnn(NET, **{"image": IMAGE, "target": 1, "score": recipe.C1, "keeps": keeps, **changes})
+    def record(recipe, capture=score.AS_RETURNED, **changes):
+        return record_cnn(NET, **{"image": IMAGE, "target": 1, "score": recipe.C1, "capture": capture, **changes})
     traces = Traces(NET, IMAGE, record)
     assert len({id(plan.trace) for plan in traces.plans("gradcam")}) == 1
 

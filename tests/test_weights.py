@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from minixai import build, load, weights
+from minixai import build, load
 from minixai.files import shown
-from minixai.weights import NETWORKS, load_into, misfits
+from minixai.networks import registry
+from minixai.networks.registry import NETWORKS, load_into, misfits
 from weights_scripts.checkpoint_file import read_checkpoint
 
 PACKAGED = [name for name, entry in NETWORKS.items() if entry.sha256 and not entry.script]
@@ -36,7 +37,7 @@ def installed(request, tmp_path, monkeypatch):
     name, path = request.param, tmp_path / f"{request.param}.pt"
     torch.manual_seed(7)
     torch.save(half(build(name).state_dict()), path)
-    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    monkeypatch.setattr(registry, "PACKAGED", tmp_path)
     record(monkeypatch, name, digest(path))
     return name, path
 
@@ -83,8 +84,8 @@ def test_the_classes_have_their_names_in_order():
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_what_is_packaged_loads(name):
-    path = weights.weights_path(name)
-    assert path.parent == weights.PACKAGED and digest(path) == NETWORKS[name].sha256
+    path = registry.weights_path(name)
+    assert path.parent == registry.PACKAGED and digest(path) == NETWORKS[name].sha256
     assert path.stat().st_size < (2e6 if name.startswith("small") else 10e6)
     model, again = load(name), load(name)
     assert not model.training and model.name == name
@@ -94,7 +95,7 @@ def test_what_is_packaged_loads(name):
 
 
 def test_every_file_of_weights_is_on_record():
-    files = {path.stem for path in weights.PACKAGED.glob("*.pt")}
+    files = {path.stem for path in registry.PACKAGED.glob("*.pt")}
     assert files == set(PACKAGED)
 
 
@@ -150,7 +151,7 @@ def test_a_file_not_fetched_yet_comes_with_its_command(name, monkeypatch, tmp_pa
 def test_the_cache_folder_is_the_users_choice(monkeypatch, own, shared, expected):
     monkeypatch.setenv("MINIXAI_CACHE", own)
     monkeypatch.setenv("XDG_CACHE_HOME", shared)
-    assert weights.weights_path("dinov2_small") == Path(expected).expanduser() / "dinov2_small.pt"
+    assert registry.weights_path("dinov2_small") == Path(expected).expanduser() / "dinov2_small.pt"
 
 
 class Evil:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import minixai
-from minixai import zoo
 from minixai.images import open_image
+from minixai.networks import zoo
 from weights_scripts.convert_cnn import from_torchvision_resnet
 
 ROOT = Path(__file__).parents[1]

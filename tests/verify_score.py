@@ -17,15 +17,15 @@ import minixai
 from minixai import METHODS, verify
 from minixai.attention import Attn
 from minixai.gradcam import Cam
-from minixai.mistakes import all_mistakes
-from minixai.profiles import PROFILES
-from minixai.search import OTHER_CLASSES, Traces, Way, map_of
+from minixai.networks.vit import ViT
+from minixai.verification.mistakes import all_mistakes
+from minixai.verification.profiles import PROFILES, heatmap_as
+from minixai.verification.search import OTHER_CLASSES, Traces, Way, map_of
 from minixai.verify import AS_RETURNED, _record
-from minixai.vit import ViT
 from tests.reference import networks
 from tests.reference.seeded import CAT, seeded_image
 
-SLOW = ("scorecam", "flow", "smoothgradcampp")      # planted once
+SLOW = ("scorecam", "smoothgradcampp")      # planted once
 OUTCOMES = ("itself", "a stated tie", "equal to fewer or none here", "missed")
 
 
@@ -40,8 +40,8 @@ class Place:
         return verify(theirs, self.network, self.image, method, self.target, self.layer)
 
     def traces(self):
-        def record(recipe, keeps=AS_RETURNED, **changes):
-            return _record(self.given, self.network, self.image, recipe, keeps, **changes)
+        def record(recipe, capture=AS_RETURNED, **changes):
+            return _record(self.given, self.network, self.image, recipe, capture, **changes)
         return Traces(self.network, self.image, record)
 
 
@@ -169,7 +169,7 @@ def profiles(places, methods=None):
             if profile.method in SLOW and place is not places[0]:
                 continue
             try:
-                values = minixai.profiles.heatmap_as(profile, place.network, place.image, place.target, place.layer)
+                values = heatmap_as(profile, place.network, place.image, place.target, place.layer)
             except (ValueError, RuntimeError):      # this method does not run here
                 continue
             if values.isfinite().all():

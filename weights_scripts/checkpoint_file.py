@@ -6,7 +6,7 @@ import math
 import torch
 
 from minixai.files import opened, shown, why
-from minixai.state import as_state_dict, unpickled
+from minixai.networks.state_dict import as_state_dict, unpickled
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,

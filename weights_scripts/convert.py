@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from minixai.state import in_short, load_into, misfits
-from minixai.weights import NETWORKS, build, load
+from minixai.networks.registry import NETWORKS, build, load
+from minixai.networks.state_dict import in_short, load_into, misfits
 from weights_scripts.checkpoint_file import read_checkpoint, sha256_of_file
 from weights_scripts.layouts import LAYOUTS, layout_of
 from weights_scripts.moves import NO_PLACE, state_of

@@ -1,13 +1,13 @@
 """Other libraries' CNN weights under our names: pure functions from state dict to state dict, or to a list of moves.
 
 Only names change, never a number or a layout, and a name that is not known is an error. Whether the result
-fits a network is said, tensor by tensor, by `misfits` and `load_into` of minixai/weights.py.
+fits a network is said, tensor by tensor, by `misfits` and `load_into` of minixai/networks/registry.py.
 """
 import re
 
 import torch
 
-from minixai.zoo import EFFICIENTNET_LITE0, VGG16
+from minixai.networks.zoo import EFFICIENTNET_LITE0, VGG16
 from weights_scripts.moves import ONLY_TRAINING, Move, renamed, state_of
 
 RESNET = (

@@ -2,7 +2,8 @@
 
 Only names and layouts differ, never numbers, with one exception: a library adds a learned position to CLS
 (and to registers) in every forward pass; here that sum is done once, for it is one constant plus another.
-Whether the result fits a network is said, tensor by tensor, by `misfits` and `load_into` of minixai/weights.py.
+Whether the result fits a network is said, tensor by tensor, by `misfits` and `load_into` of
+minixai/networks/state_dict.py.
 """
 import math
 

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import torch
 
-from minixai.vit import SIZES, ViT
-from minixai.weights import misfits, weights_path
+from minixai.networks.registry import misfits, weights_path
+from minixai.networks.vit import SIZES, ViT
 from weights_scripts.convert_vit import from_transformers_dinov2
 from weights_scripts.onnx_file import read_graph
 from weights_scripts.packages import files_from

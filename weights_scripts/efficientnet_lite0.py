@@ -11,7 +11,7 @@ import io
 import torch
 
 from minixai.images import open_image
-from minixai.weights import PACKAGED, build, load_into, misfits
+from minixai.networks.registry import PACKAGED, build, load_into, misfits
 from weights_scripts.convert_cnn import from_efficientnet_lite_pytorch, from_timm_efficientnet_lite0
 from weights_scripts.packages import files_from, sha256_of
 

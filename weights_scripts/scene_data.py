@@ -85,7 +85,7 @@ def test_scenes(count, size=96, background=None):
 
 
 def normalised(pixels):
-    """uint8 or [0,255] pixels -> [-1,1], as minixai.weights.SCENES does."""
+    """uint8 or [0,255] pixels -> [-1,1], as minixai.networks.registry.SCENES does."""
     return pixels.float() / 127.5 - 1
 
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 
 from minixai import explain
-from minixai.perturb import energy_inside, points_at
-from minixai.vit import ViT
+from minixai.evaluation import energy_inside, points_at
+from minixai.networks.vit import ViT
 
 README = Path(__file__).with_name("README.md")
 MARK, MARK_END = "<!-- trained on drawn scenes -->", "<!-- end -->"

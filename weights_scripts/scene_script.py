@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from minixai.weights import PACKAGED, build, cache_folder, load_into
+from minixai.networks.registry import PACKAGED, build, cache_folder, load_into
 from weights_scripts import muon, scene_data, scene_training
 from weights_scripts.scene_data import Bank, cached, draw_bank, normalised, test_scenes
 from weights_scripts.scene_scores import README, Row, accuracy, baselines, localisations, note

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from minixai.weights import build
+from minixai.networks.registry import build
 from weights_scripts.scene_data import FREE, recombine
 
 SAVE_EVERY = 60             # seconds between checkpoints

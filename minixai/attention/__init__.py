@@ -6,7 +6,6 @@
                   value attention           attention times the length of what is taken
                   DINO's mass               the fewest patches that hold most of the attention
     evidence.py   gradient methods, Chefer  attention counts as far as the class score rises with it
-    maxflow.py    attention flow            layers as pipes, not as factors
 
 A fusion goes with every method: rollout of the maximum of the heads is Attn(A2=max_heads, A3=half_skip,
 A4=multiply_layers), or replace(ROLLOUT, A2=max_heads).
@@ -20,8 +19,15 @@ The later method of the same authors, `chefer` here, reads the attention and its
 Letters: L layers, M heads, T = prefix + gh·gw tokens, of which CLS is the first. A batch passes through in front.
 """
 from minixai.attention.evidence import mean_evidence, one_head_evidence, positive_evidence, whole_skip
-from minixai.attention.maxflow import max_flow
-from minixai.attention.rollout import (
+from minixai.attention.variants import (
+    half_skip_without_lowest,
+    max_heads,
+    min_heads,
+    one_head_value_norm,
+    patches_that_hold_the_mass,
+    value_norm_weighted,
+)
+from minixai.rollout import (
     ROLLOUT,
     Attn,
     cls_to_grid,
@@ -32,28 +38,19 @@ from minixai.attention.rollout import (
     one_head,
     one_layer,
 )
-from minixai.attention.variants import (
-    half_skip_without_lowest,
-    length_of_what_is_taken,
-    max_heads,
-    min_heads,
-    one_head_length,
-    patches_that_hold_the_mass,
-)
 
 ATTENTIONS = {
     "attention": Attn(),
     "rollout": ROLLOUT,
-    "valueattention": Attn(A2=length_of_what_is_taken),
+    "valueattention": Attn(A2=value_norm_weighted),
     "dinomass": Attn(A5=patches_that_hold_the_mass),
     "discardrollout": Attn(A3=half_skip_without_lowest, A4=multiply_layers),
-    "flow": Attn(A3=half_skip, A4=max_flow),
     "gradattention": Attn(A2=positive_evidence),
     "gradrollout": Attn(A2=mean_evidence, A3=half_skip, A4=multiply_layers),
     "chefer": Attn(A2=positive_evidence, A3=whole_skip, A4=multiply_layers),
 }
 
 __all__ = ["ATTENTIONS", "ROLLOUT", "Attn", "cls_to_grid", "half_skip", "half_skip_without_lowest",
-           "length_of_what_is_taken", "max_flow", "max_heads", "mean_evidence", "mean_heads", "min_heads",
-           "multiply_layers", "no_skip", "one_head", "one_head_evidence", "one_head_length", "one_layer",
+           "value_norm_weighted", "max_heads", "mean_evidence", "mean_heads", "min_heads",
+           "multiply_layers", "no_skip", "one_head", "one_head_evidence", "one_head_value_norm", "one_layer",
            "patches_that_hold_the_mass", "positive_evidence", "whole_skip"]

@@ -4,7 +4,7 @@ Letters: L layers, M heads, T = prefix + gh·gw tokens. A batch passes through i
 """
 import torch
 
-from minixai.attention.rollout import cls_to_grid, half_skip
+from minixai.rollout import cls_to_grid, half_skip
 
 
 def max_heads(attention):
@@ -23,7 +23,7 @@ def min_heads(attention):
     return attention.amin(dim=-3)
 
 
-def length_of_what_is_taken(attention, value_norms):
+def value_norm_weighted(attention, value_norms):
     """A2 attention times value norm: attention (L,M,T,T), value_norms (L,M,T) -> fused (L,T,T)
 
     Kobayashi et al. 2020 (https://arxiv.org/abs/2004.10102): a head adds the sum of a_ij f(x_j), with f(x_j) the value
@@ -33,7 +33,7 @@ def length_of_what_is_taken(attention, value_norms):
     return (attention * value_norms[..., None, :]).mean(dim=-3)
 
 
-def one_head_length(attention, value_norms, head):
+def one_head_value_norm(attention, value_norms, head):
     """A2 one head times its value norm: attention (L,M,T,T), value_norms (L,M,T), head -> fused (L,T,T)"""
     return attention[..., head, :, :] * value_norms[..., head, None, :]
 
@@ -54,8 +54,8 @@ def half_skip_without_lowest(fused, prefix_tokens, ratio=0.9):
     return half_skip(torch.where(low, 0, fused))
 
 
-def patches_that_hold_the_mass(flow, prefix_tokens, grid, share=0.6):
-    """A5 patches that hold the mass: flow (1,T), prefix_tokens, grid -> coarse (gh,gw)
+def patches_that_hold_the_mass(cls_attention, prefix_tokens, grid, share=0.6):
+    """A5 patches that hold the mass: cls_attention (1,T), prefix_tokens, grid -> coarse (gh,gw)
 
     Caron et al. 2021 (DINO, https://arxiv.org/abs/2104.14294): a mask, one for each patch of the smallest set that
     holds the share (60 % there) of what CLS took from all patches, zero for the others. DINO shows it for each head:
@@ -63,7 +63,7 @@ def patches_that_hold_the_mass(flow, prefix_tokens, grid, share=0.6):
     """
     if not 0 < share <= 1:
         raise ValueError(f"the share of the mass to keep lies between 0 and 1, 0 excluded; got {share}")
-    patches = cls_to_grid(flow, prefix_tokens, grid).flatten(-2)
+    patches = cls_to_grid(cls_attention, prefix_tokens, grid).flatten(-2)
     mass, order = patches.sort(dim=-1, descending=True, stable=True)
     held_by_larger = mass.cumsum(dim=-1) - mass
     needed = (held_by_larger < share * mass.sum(dim=-1, keepdim=True)).to(patches.dtype)

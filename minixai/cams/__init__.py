@@ -12,13 +12,13 @@
 
 Letters: K channels, h x w positions, L terms of a sum. A batch passes through in front.
 """
-from minixai.cams.asked import confidence_gained, head_weights, score_lost
+from minixai.cams.asked import ablation_weights, head_weights, increase_of_confidence
 from minixai.cams.contrast import class_less_similar, logit_plus_log_probability
 from minixai.cams.gradient import (
     activation_weighted_mean,
-    place_weights,
+    elementwise_gradients,
     plus_plus_weights,
-    positive_place_weights,
+    positive_gradients,
     positive_sum,
 )
 from minixai.cams.more_gradients import curved_weights, full_gradient_maps, smooth_plus_plus_weights, sum_of_layers
@@ -35,9 +35,9 @@ from minixai.gradcam import Cam
 
 CAMS = {
     "gradcam": Cam(),
-    "hirescam": Cam(C2=place_weights),
-    "layercam": Cam(C2=positive_place_weights),
-    "elementwise": Cam(C2=place_weights, C3=positive_sum),
+    "hirescam": Cam(C2=elementwise_gradients),
+    "layercam": Cam(C2=positive_gradients),
+    "elementwise": Cam(C2=elementwise_gradients, C3=positive_sum),
     "xgradcam": Cam(C2=activation_weighted_mean),
     "gradcampp": Cam(C2=plus_plus_weights),
     "smoothgradcampp": Cam(C2=smooth_plus_plus_weights),
@@ -49,7 +49,7 @@ CAMS = {
     "kpcacam": Cam(C2=equal_weights, C3=kernel_component),
     "fem": Cam(C2=mean_activations, C3=strong_places),
     "cam": Cam(C2=head_weights),
-    "ablationcam": Cam(C2=score_lost),
-    "scorecam": Cam(C2=confidence_gained),
+    "ablationcam": Cam(C2=ablation_weights),
+    "scorecam": Cam(C2=increase_of_confidence),
     "randomcam": Cam(C2=random_weights),
 }

@@ -14,7 +14,7 @@ def head_weights(network):
     return network.linear_weights()[..., None, None]
 
 
-def score_lost(activations, network):
+def ablation_weights(activations, network):
     """C2 score lost without the channel: activations (K,h,w), network -> weights (K,1,1)
 
     Ablation-CAM (Desai and Ramaswamy 2020, WACV): (y - y_k) / y, with y_k the score when channel k is set to zero.
@@ -35,7 +35,7 @@ def _ablation_of_one_image(maps, network, index):
         yield (whole - score(without)) / whole.abs().clamp(min=torch.finfo(whole.dtype).tiny)
 
 
-def confidence_gained(activations, network):
+def increase_of_confidence(activations, network):
     """C2 confidence through the mask: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM (Wang et al. 2020, https://arxiv.org/abs/1910.01279, eq. 6, 8 and 10): each map, brought to the image's

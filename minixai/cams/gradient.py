@@ -2,7 +2,7 @@
 import torch
 
 
-def place_weights(gradients):
+def elementwise_gradients(gradients):
     """C2 the gradients themselves: gradients (K,h,w) -> weights (K,h,w)
 
     HiResCAM (Draelos and Carin 2020, https://arxiv.org/abs/2011.08891). Not averaged, so a feature counts where
@@ -11,7 +11,7 @@ def place_weights(gradients):
     return gradients
 
 
-def positive_place_weights(gradients):
+def positive_gradients(gradients):
     """C2 positive gradients only: gradients (K,h,w) -> weights (K,h,w)
 
     LayerCAM (Jiang et al. 2021, IEEE TIP 30): also at early layers, where a mean of gradients says little.

@@ -60,7 +60,7 @@ EXERCISES = {exercise.number: exercise for exercise in (
     _exercise("04", "Target layer", question=(
         "At an early layer a feature speaks for the class in one place and against it in another. What is left of it "
         "after C2, and which of the relatives of Grad-CAM would still show it?")),
-    _exercise("05", "How much of a map is on the object", perturb__energy_inside=3, question=(
+    _exercise("05", "How much of a map is on the object", evaluation__energy_inside=3, question=(
         "A network is always right and its map is never on the animal. What has it learned, and which two pictures "
         "would you draw to find out?")),
     _exercise("06", "Target class", question=(
@@ -69,18 +69,18 @@ EXERCISES = {exercise.number: exercise for exercise in (
     _exercise("07", "The cow on the beach", question=(
         "A cow is put on a beach. The network still says cow, and half of the map's energy is now on the sand. Has the "
         "network become less robust? What else could have moved the energy?")),
-    _exercise("08", "Two relatives of Grad-CAM", cams__positive_place_weights=2, cams__activation_weighted_mean=4,
+    _exercise("08", "Two relatives of Grad-CAM", cams__positive_gradients=2, cams__activation_weighted_mean=4,
               see="PHOTO --method layercam", question=(
                   "Which of the two can show a place where the mean gradient of every channel is zero, and why does "
                   "that matter at an early layer?")),
     _exercise("09", "A ViT opened", question=(
         "Two patches are exchanged before the position embedding is added. Which numbers inside the network change, "
         "which would not change without position embeddings, and what becomes of the attention map?")),
-    _exercise("10", "An attention map by hand", attention__mean_heads=1, attention__one_layer=2,
-              attention__cls_to_grid=3, see="--method attention", question=(
+    _exercise("10", "An attention map by hand", rollout__mean_heads=1, rollout__one_layer=2,
+              rollout__cls_to_grid=3, see="--method attention", question=(
                   "CLS takes half of its information from CLS itself. What happens to the map if you forget to drop "
                   "that column, and what if you drop the last token instead?")),
-    _exercise("11", "Attention rollout", attention__half_skip=3, attention__multiply_layers=4,
+    _exercise("11", "Attention rollout", rollout__half_skip=3, rollout__multiply_layers=4,
               see="--method rollout", question=(
         "Rollout multiplies twelve matrices. Only one row of the product is read. How much work is saved by carrying "
         "that row through the layers, for 197 tokens?")),
@@ -88,7 +88,7 @@ EXERCISES = {exercise.number: exercise for exercise in (
               see="PHOTO --method chefer --model small_vit", question=(
         "Two heads look at the same patch; one speaks for the class, one just as much against it. What do you see of "
         "the patch if the positive part is taken before the mean over heads, and what if after it?")),
-    _exercise("13", "Occlusion", perturb__spread_over_pixels=4, question=(
+    _exercise("13", "Occlusion", evaluation__spread_over_pixels=4, question=(
         "You hide a patch and the score rises. Name two reasons that have nothing to do with the patch being evidence "
         "against the class.")),
     _exercise("14", "When a heatmap lies", question=(

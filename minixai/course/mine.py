@@ -15,8 +15,8 @@ def with_mine(recipe, paths):
     functions = {}
     for path in paths if isinstance(paths, (list, tuple)) else [paths]:
         functions |= functions_in(path)
-    stages = {number.name: getattr(recipe, number.name).__name__ for number in fields(recipe)
-              if hasattr(getattr(recipe, number.name), "__name__")}
+    stages = {field.name: getattr(recipe, field.name).__name__ for field in fields(recipe)
+              if hasattr(getattr(recipe, field.name), "__name__")}
     mine = {number: functions[name] for number, name in stages.items() if name in functions}
     if not mine:
         raise ValueError(f"no function is called as a stage of this method: {', '.join(stages.values())}")

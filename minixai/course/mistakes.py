@@ -2,7 +2,7 @@
 
     OWN["energy_inside"]   the right function's name -> [(name, the mistake, what to reread)]
 
-The mistakes of the stages are in minixai.mistakes; the exercises look in both tables.
+The mistakes of the stages are in minixai.verification.mistakes; the exercises look in both tables.
 """
 import numpy as np
 import torch
@@ -220,18 +220,18 @@ def nearest_below(coarse, size):
 
 def from_the_first_layer_up(mixing, layer):
     """The last layer's row, then the others from the first on: only the last is in its place."""
-    flow = mixing[..., layer, :1, :]
+    cls_attention = mixing[..., layer, :1, :]
     for below in range(layer):
-        flow = flow @ mixing[..., below, :, :]
-    return flow
+        cls_attention = cls_attention @ mixing[..., below, :, :]
+    return cls_attention
 
 
 def every_layer_there_is(mixing):
     """Up to the last layer, whichever was asked for."""
-    flow = mixing[..., -1, :1, :]
+    cls_attention = mixing[..., -1, :1, :]
     for below in reversed(range(mixing.shape[-3] - 1)):
-        flow = flow @ mixing[..., below, :, :]
-    return flow
+        cls_attention = cls_attention @ mixing[..., below, :, :]
+    return cls_attention
 
 
 def the_last_layer(mixing):
@@ -240,13 +240,13 @@ def the_last_layer(mixing):
 
 
 ENLARGE = "each cell over its own share of the image: heatmap.upsample"
-LAYERS = "the CLS row times the layer below, down to the first: attention.multiply_layers"
+LAYERS = "the CLS row times the layer below, down to the first: rollout.multiply_layers"
 BLEND = "(1 - alpha) of the picture, alpha of the colour, rounded to 8 bits: heatmap.overlay"
-ENERGY = "what lies inside, as a share of all of it: perturb.energy_inside"
+ENERGY = "what lies inside, as a share of all of it: evaluation.energy_inside"
 SUM = "each map times its weight, then added up: gradcam.weighted_sum"
 SHARE = "divided by the sum of the channel's activations: cams.activation_weighted_mean"
 HEADS = "positive part in each head, then the mean: attention.positive_evidence"
-COVER = "a pixel gets the mean of the squares that cover it: perturb.spread_over_pixels"
+COVER = "a pixel gets the mean of the squares that cover it: evaluation.spread_over_pixels"
 
 OWN = {
     "weighted_sum": [("the maps added without their weights", without_weights, SUM)],
@@ -257,7 +257,7 @@ OWN = {
     ],
     "positive_evidence": [("summed over the heads in place of the mean", positive_sum_of_heads, HEADS)],
     "upsample": [("nearest neighbour in place of bilinear", nearest_below, ENLARGE)],
-    "one_layer": [("the last layer, whichever is asked for", the_last_layer, "layer is an index: attention.one_layer")],
+    "one_layer": [("the last layer, whichever is asked for", the_last_layer, "layer is an index: rollout.one_layer")],
     "multiply_layers": [
         ("the lower layers multiplied from the first up", from_the_first_layer_up, LAYERS),
         ("from the last layer down, whichever is asked for", every_layer_there_is, LAYERS),

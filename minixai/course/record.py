@@ -16,15 +16,15 @@ import torch
 
 from minixai import heatmap
 from minixai.attention import ATTENTIONS, ROLLOUT
-from minixai.cnn import small_cnn
 from minixai.course.check import same
 from minixai.course.exercises import EXERCISES
 from minixai.course.fixtures import FOLDER, PUBLIC
 from minixai.course.mistakes import OWN
 from minixai.gradcam import channel_weights, weighted_sum
-from minixai.mistakes import all_mistakes
+from minixai.networks.cnn import small_cnn
+from minixai.networks.vit import ViT
 from minixai.trace import record_cnn, record_vit
-from minixai.vit import ViT
+from minixai.verification.mistakes import all_mistakes
 
 SHARED = ("rows", "columns")        # one for all images
 COLORS = ("viridis", "jet", "magma")
@@ -110,7 +110,7 @@ def _vit_values(seed):
     evidence = {step.id: step.value for step in ATTENTIONS["chefer"].steps(trace)}
     return {"attention": trace.attention, "attention_gradients": trace.attention_gradients, "layer": trace.layer,
             "prefix_tokens": prefix, "grid": trace.grid, "fused": steps["A2"], "mixing": steps["A3"],
-            "flow": steps["A4"], "whole_skip.fused": evidence["A2"],
+            "cls_attention": steps["A4"], "whole_skip.fused": evidence["A2"],
             "half_skip.fused": trace.attention.amax(dim=-3),    # of the maximum of the heads: rows do not sum to one
             "rolled": steps["A5"]}
 

@@ -7,11 +7,11 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from minixai.cnn import CNN
+from minixai.networks.cnn import CNN
 from minixai.score import class_score
 from minixai.trace.common import as_the_weights, check_finite, hooked, logits_in, pick_target, undisturbed, unwrapped
+from minixai.trace.foreign.tokens import channels_last, fold, with_first
 from minixai.trace.network import Network
-from minixai.trace.tokens import channels_last, fold, with_first
 from minixai.trace.vit import is_vit, must_have_classes, token_layer, token_layout
 
 
@@ -28,12 +28,12 @@ class CnnTrace:
 
 
 @dataclass(frozen=True)
-class Keeps:
+class CaptureMode:
     """Which of several tensors C1 keeps where a network overwrites a layer's output, or runs the layer more than once.
 
     Most networks work in place: after `x = norm(x)` the line `relu_(x)`, or `x += identity`, writes other numbers into
     the memory of what norm returned. Who kept that tensor then holds what came later. The default is what the layer
-    itself returned in its last run; the libraries differ (minixai.profiles).
+    itself returned in its last run; the libraries differ (minixai.verification.profiles).
     """
     run: str = "last"               # or "first", of a layer that runs several times in one pass
     activations: str = "before"     # or "after", what is done in place to the layer's output
@@ -46,7 +46,7 @@ class Keeps:
                 raise ValueError(f"{name} is {' or '.join(choices)}; got {getattr(self, name)!r}")
 
 
-def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=Keeps()):
+def record_cnn(model, image, target=None, layer=None, score=class_score, capture=CaptureMode()):
     """C1: run a CNN once and record feature maps and gradients at a layer. Threads may share the model.
 
     model: one of ours, or any nn.Module that returns logits (B,C). It is run in eval mode and left as it was.
@@ -55,7 +55,7 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
     layer: a stage name of ours (default: the last), or a module of the model or its dotted name. A ViT's tokens are
     folded into maps; there a block's index stands for the norm in front of its attention (default: the last block's).
     score: which number is differentiated, a C1 stage: logits (B,C), target (B,1) -> (B,1).
-    keeps: which run of the layer, and the tensors before or after what happens to them in place.
+    capture: which run of the layer, and the tensors before or after what happens to them in place.
     Raises ValueError for a layer, a target or an output that does not fit, with what would, and for NaN or infinity.
     """
     model = unwrapped(model)
@@ -70,14 +70,14 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, keeps=K
     halves = _by_stages if isinstance(model, CNN) and layer in model.layers else _by_hook
     with undisturbed(model, image), torch.inference_mode(False), torch.enable_grad():
         model_input = as_the_weights(image, model)
-        tensors, logits, name = halves(model, model_input, layer, keeps.run)
+        tensors, logits, name = halves(model, model_input, layer, capture.run)
         target = pick_target(logits, target)
         # One image's score does not depend on another image, so the gradient of the sum holds each image's own.
-        gradients = _gradient(score(logits.float(), target[:, None]).sum(), tensors[keeps.gradients], name)
+        gradients = _gradient(score(logits.float(), target[:, None]).sum(), tensors[capture.gradients], name)
         as_maps = _as_maps(model, model_input, gradients, name)
-    activations = tensors[keeps.activations]
+    activations = tensors[capture.activations]
     check_finite(model, model_input, activations=activations, logits=logits, gradients=gradients)
-    again = partial(record_cnn, model, image=image, score=score, keeps=keeps)
+    again = partial(record_cnn, model, image=image, score=score, capture=capture)
     network = Network(model, model_input, name, target, halves is _by_stages, again, score)
     return CnnTrace(as_maps(activations.detach()).float(), as_maps(gradients).float(),
                     logits.detach().float(), target, name, tuple(image.shape[-2:]), network)

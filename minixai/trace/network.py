@@ -1,11 +1,11 @@
 """The network again, for methods that ask it more than once."""
 import torch
 
-from minixai.cnn import CNN, Head
+from minixai.networks.cnn import CNN, Head
 from minixai.score import class_score
-from minixai.trace.additions import full_gradient
+from minixai.trace.bias_terms import full_gradient
 from minixai.trace.common import hooked, logits_in, logits_of, undisturbed
-from minixai.trace.tokens import channels_last, unfold, with_first
+from minixai.trace.foreign.tokens import channels_last, unfold, with_first
 from minixai.trace.vit import is_vit
 
 

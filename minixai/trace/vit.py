@@ -1,16 +1,16 @@
 """A1: the attention of every layer and head, and the gradient of the class score with respect to each of them.
 
-Which part of a network holds what is known by its reader: OurViT below, for other people's networks others.py.
+Which part of a network holds what is known by its reader: OurViT below, for other people's networks foreign/vit.py.
 """
 from dataclasses import dataclass
 
 import torch
 
+from minixai.networks.vit import ViT
 from minixai.score import class_score
-from minixai.trace import others
 from minixai.trace.common import NO_CLASS, as_the_weights, check_finite, index_in, pick_target, undisturbed, unwrapped
+from minixai.trace.foreign.vit import reader_for
 from minixai.trace.heads import outputs_of, score_gradients_of, scores_of, value_norms_of
-from minixai.vit import ViT
 
 ALSO = ("scores", "score_gradients", "value_norms")      # recorded only when asked for
 
@@ -79,7 +79,7 @@ def reader_of(model):
     model = unwrapped(model)
     if isinstance(model, ViT):
         return OurViT(model)
-    if (reader := others.reader_for(model)) is not None:
+    if (reader := reader_for(model)) is not None:
         return reader
     raise TypeError("attention methods read a ViT, a stack of equal blocks with attention between all patches; a "
                     f"{type(model).__name__} is not built like one, for a CNN use gradcam")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from minixai.profiles import Profile, heatmap_as
+from minixai.verification.profiles import Profile, heatmap_as
 from tests.reference.near import relative_difference
 from tests.reference.seeded import FOLDER, pick
 
@@ -22,7 +22,7 @@ KEPT = 240              # numbers of a case that are recorded, scattered; all of
 
 class Case(NamedTuple):
     name: str                   # unique, without spaces: "gradcam_small_stage3"
-    profile: Profile            # the entry of minixai.profiles that must give the same
+    profile: Profile            # the entry of minixai.verification.profiles that must give the same
     network: Callable           # () -> network in eval mode, with seeded weights
     image: Callable             # () -> (B,3,H,W)
     arguments: dict             # of minixai.explain: target, layer, head

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from minixai.profiles import article, attention_flow, chefer, dino, vit_explain
-from minixai.vit import ViT
+from minixai.networks.vit import ViT
+from minixai.verification.profiles import article, attention_flow, chefer, dino, vit_explain
 from tests.reference import networks, restated
 from tests.reference.cases import Case
 from tests.reference.seeded import seeded_image
@@ -36,16 +36,10 @@ def large_squares():
     return seeded_image(2, 3, 224, 224)
 
 
-def small_images():
-    """(2,3,24,32): 3 x 4 patches of 8, few enough for attention flow."""
-    return seeded_image(2, 3, 24, 32)
-
-
 SQUARE = (networks.tiny_vit, squares)
 WIDE = (networks.tiny_vit, networks.images)
 REGISTER = (with_register, networks.images)
 FOURTEEN = (fourteen, large_squares)
-SMALL = (networks.tiny_vit, small_images)
 
 
 def by_image(layers):
@@ -141,11 +135,9 @@ def dino_picture(profile, network, image, arguments):
 
 
 def abnar(profile, network, image, arguments):
-    """compute_joint_attention or compute_flows of each image."""
-    make = restated.flows
-    if profile.method == "rollout":
-        fusion = "max" if "maximum" in profile.variant else "mean"
-        make = partial(restated.joint_attention, fusion=fusion, residual="add_residual False" not in profile.variant)
+    """compute_joint_attention of each image."""
+    fusion = "max" if "maximum" in profile.variant else "mean"
+    make = partial(restated.joint_attention, fusion=fusion, residual="add_residual False" not in profile.variant)
     return folded([make(layers) for layers in by_image(of_timm(network, image)[0])], network, image)
 
 
@@ -167,7 +159,7 @@ def where_and_how(profile):
     if profile.library == dino.LIBRARY:
         return [(*WIDE, {"head": 2}), (*FOURTEEN, {"head": 0})], dino_picture
     if profile.library == attention_flow.LIBRARY:
-        return [(*(SMALL if profile.method == "flow" else WIDE), {})], abnar
+        return [(*WIDE, {})], abnar
     snippet = [(*FOURTEEN, {})]         # it has reshape(14, 14)
     elsewhere = [(*WIDE, {}), (*WIDE, {"layer": 1}), (*REGISTER, {})]
     return snippet if profile.library.startswith("the article") else elsewhere, read_out

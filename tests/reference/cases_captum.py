@@ -4,7 +4,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from minixai.profiles import captum as profiles
+from minixai.verification.profiles import captum as profiles
 from tests.reference import networks
 from tests.reference.cases import Case
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from minixai.profiles import pytorch_grad_cam as profiles
+from minixai.verification.profiles import pytorch_grad_cam as profiles
 from tests.reference import networks
 from tests.reference.cases import Case
 

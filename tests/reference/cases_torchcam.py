@@ -4,7 +4,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from minixai.profiles import torchcam as profiles
+from minixai.verification.profiles import torchcam as profiles
 from tests.reference import networks
 from tests.reference.cases import Case
 from tests.reference.cases_captum import FINISHED, PLACES, REAL

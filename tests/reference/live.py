@@ -7,8 +7,9 @@ Run it where the libraries are installed (requirements.txt in this folder):
     python -m tests.reference.live --networks       # also the networks themselves (live_networks, live_foreign)
 
 A cell is the largest difference of any case: of |ours - theirs| over the largest |theirs| of an image, where ours is
-computed with that library's profile (minixai.profiles). "–": the library does not have the method. Repositories that
-cannot be installed stand in the table with their formulas, restated in restated.py; they are named below it.
+computed with that library's profile (minixai.verification.profiles). "–": the library does not have the method.
+Repositories that cannot be installed stand in the table with their formulas, restated in restated.py; they are named
+below it.
 """
 import argparse
 import sys

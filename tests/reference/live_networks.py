@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from minixai.weights import build, load_into
+from minixai.networks.registry import build, load_into
 from tests.reference.near import SINGLE, relative_difference
 from tests.reference.record_networks import dino_shapes, layer_scales, transformers_vit_shapes
 from tests.reference.seeded import LITE0_GAIN, seeded_image, seeded_state

@@ -7,10 +7,11 @@ different tensors. The last is smooth, so that second derivatives are not zero.
 import torch
 from torch import nn
 
-from minixai import load, open_image, zoo
-from minixai.cnn import small_cnn
-from minixai.vit import ViT
-from minixai.weights import load_into
+from minixai import load, open_image
+from minixai.networks import zoo
+from minixai.networks.cnn import small_cnn
+from minixai.networks.registry import load_into
+from minixai.networks.vit import ViT
 from tests.reference.seeded import CAT, seeded_image, seeded_state
 
 

@@ -16,7 +16,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget, 
 from torchcam.methods import GradCAM as TorchCam
 
 from minixai import load, open_image
-from minixai.session import PHOTOS
+from minixai.images import PHOTOS
 
 FILE = Path(__file__).parents[2] / "lessons" / "recorded" / "three_libraries_cat.npz"
 CAT, CAR = 285, 817

@@ -14,8 +14,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torchvision.models.resnet import BasicBlock, ResNet
 from transformers import Dinov2Config, Dinov2Model
 
-from minixai import load, open_image, zoo
-from minixai.cnn import small_cnn
+from minixai import load, open_image
+from minixai.networks import zoo
+from minixai.networks.cnn import small_cnn
 from tests.reference.record_networks import narrow_vgg16, seeded
 from tests.reference.seeded import CAT, LITE0_GAIN, pick, seeded_image, sha256, shape_table
 from tests.reference.vits import timm_attention, transformers_attention

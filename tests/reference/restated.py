@@ -119,18 +119,3 @@ def joint_attention(attentions, fusion, residual=True):
             augmented = augmented / augmented.sum(axis=-1, keepdims=True)
         joint = augmented if joint is None else augmented @ joint
     return joint[0, 1:]
-
-
-def flows(attentions):
-    """attention_flow's compute_flows, the row of CLS behind the last layer: its share of each patch (gh·gw,)."""
-    import networkx
-    T, graph = attentions[0].shape[-1], networkx.DiGraph()
-    for level, attention in enumerate(attentions, 1):
-        augmented = attention.mean(axis=0) + np.eye(T)
-        augmented = augmented / augmented.sum(axis=-1, keepdims=True)
-        for above in range(T):
-            for below in range(T):
-                graph.add_edge((level, above), (level - 1, below), capacity=augmented[above, below])
-    source, how = (len(attentions), 0), networkx.algorithms.flow.edmonds_karp
-    values = np.array([networkx.maximum_flow_value(graph, source, (0, token), flow_func=how) for token in range(T)])
-    return (values / values.sum())[1:]              # over the sum of all, CLS among them

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minixai.weights import load_into
+from minixai.networks.registry import load_into
 
 FOLDER = Path(__file__).parent
 CAT = FOLDER.parents[1] / "minixai" / "photos" / "cat.png"

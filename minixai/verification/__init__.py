@@ -1,0 +1,13 @@
+"""Behind `minixai.verify`: every way that is known to compute a map, compared with a map from elsewhere.
+
+    profiles/         how each library computes each method
+    mistakes/         what goes wrong, stage by stage
+    search.py         profiles times mistakes, each distinct stage run once
+    compare.py        one map against all of them
+    rounding.py       differences that rounding explains
+    saved_map.py      heatmaps as other programs save them
+    colormaps.py      the ways in which heatmaps are drawn in colours
+    colored_map.py    a heatmap that was saved as a picture in colours
+    verdict.py        what was found, in words
+    figure.py         what was found, as a picture
+"""

@@ -1,0 +1,223 @@
+"""C1 and A1: the right stages on the wrong recording. Another class, layer, head or score, or another image."""
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from minixai.networks.cnn import CNN
+from minixai.score import class_score
+from minixai.trace import CaptureMode
+from minixai.trace.foreign.layers import layers_to_compare
+from minixai.verification.mistakes import Mistake
+
+FEW = 20            # classes: with no more than these, all are tried
+NEAR = 10           # otherwise the best scored ones, and those one off
+
+
+def probability(logits, target):
+    """C1 probability: logits (C), target (1) -> score (1)
+
+    The softmax's output in place of the logit. Its gradient is small where the network is sure, and mixes in every
+    other class.
+    """
+    return logits.softmax(dim=-1).gather(-1, target)
+
+
+def log_probability(logits, target):
+    """C1 log probability: logits (C), target (1) -> score (1)"""
+    return logits.log_softmax(dim=-1).gather(-1, target)
+
+
+def cross_entropy(logits, target):
+    """C1 loss: logits (C), target (1) -> score (1)
+
+    What training lowers. It falls where the class score rises, so its gradient has the other sign.
+    """
+    return -log_probability(logits, target)
+
+
+def minus_the_logit(logits, target):
+    """C1 minus the logit: logits (C), target (1) -> score (1)"""
+    return -logits.gather(-1, target)
+
+
+def sum_of_all_logits(logits, target):
+    """C1 sum of all logits: logits (C), target (1) -> score (1)
+
+    logits.sum().backward(): no class is asked about, and every class answers at once.
+    """
+    return logits.sum(dim=-1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class WithScore:
+    """The same recording, of another number: a stage of its own, and the way to record with it."""
+    score: Callable
+
+    def __call__(self, recording):
+        yield "", recording.again(score=self.score)
+
+
+def other_class(recording):
+    """Another class was explained. The likeliest come first: what the network itself ranks high, then one off."""
+    logits, target = recording.trace.logits, recording.trace.target
+    if logits is None or not isinstance(logits, torch.Tensor):
+        return
+    C, meant = logits.shape[-1], int(target[0])
+    ranked = logits.mean(dim=0).argsort(descending=True).tolist()
+    near = ranked if C <= FEW else [*ranked[:NEAR], meant - 1, meant + 1, 0, C - 1]
+    for other in dict.fromkeys(near):
+        if 0 <= other < C and not bool((target == other).all()):
+            yield _named(recording, other), recording.again(target=other)
+
+
+def _named(recording, target):
+    labels = getattr(recording.model, "labels", None) or ()
+    return f"class {target}, {labels[target]}" if target < len(labels) else f"class {target}"
+
+
+def other_class_before_a_linear_head(recording):
+    """Every class there is, where one linear layer behind a mean makes their gradients free of charge."""
+    network = recording.trace.network
+    if network is None or not recording.trace.logits.shape[-1] > FEW:
+        return
+    try:
+        network.linear_weights()
+    except ValueError:
+        return
+    head = recording.model.head.fc.weight.detach().float()
+    area = recording.trace.activations.shape[-2:].numel()
+    for other in range(len(head)):
+        if not bool((recording.trace.target == other).all()):
+            gradients = (head[other] / area)[None, :, None, None].expand_as(recording.trace.activations)
+            target = torch.full_like(recording.trace.target, other)
+            yield _named(recording, other), replace(recording.trace, gradients=gradients, target=target)
+
+
+def other_layer(recording):
+    """Another layer was read."""
+    trace = recording.trace
+    for name in layers_to_compare(recording.model, recording.image, trace.layer):
+        try:
+            yield name, recording.again(layer=name)
+        except ValueError:          # no gradient leads there, or it gives no maps behind the image's batch
+            continue
+
+
+def other_tensor(recording):
+    """Where the network works in place or runs a layer twice, another of the layer's tensors was read."""
+    model = recording.model
+    if isinstance(model, CNN) and recording.trace.layer in model.layers:
+        return          # nothing there works in place
+    for which, capture in (("what is made of it in place", CaptureMode(activations="after", gradients="after")),
+                         ("what is made of it in place, with the gradient before", CaptureMode(activations="after")),
+                         ("of its first run", CaptureMode(run="first"))):
+        yield which, recording.again(capture=capture)
+
+
+def other_block(recording):
+    """Another block's attention was read."""
+    for layer in range(recording.trace.attention.shape[-4]):
+        if layer != recording.trace.layer:
+            yield f"block {layer}", replace(recording.trace, layer=layer)
+
+
+def other_head(recording):
+    """Another head was read."""
+    for head in range(recording.trace.attention.shape[-3]):
+        if recording.trace.head is not None and head != recording.trace.head:
+            yield f"head {head}", replace(recording.trace, head=head)
+
+
+def scores_before_the_softmax(recording):
+    """The dot products were read where the attention belongs."""
+    scores = getattr(recording.trace, "scores", None)
+    if scores is not None:
+        yield "", replace(recording.trace, attention=scores)
+
+
+def gradients_of_the_scores(recording):
+    """The gradient was taken before the softmax, the attention after it."""
+    gradients = getattr(recording.trace, "score_gradients", None)
+    if gradients is not None:
+        yield "", replace(recording.trace, attention_gradients=gradients)
+
+
+def no_gradients(recording):
+    """The gradient was left out: ones stand in its place."""
+    if recording.trace.attention_gradients is not None:
+        yield "", replace(recording.trace, attention_gradients=torch.ones_like(recording.trace.attention))
+
+
+def red_and_blue_swapped(recording):
+    """The image was read as BGR (OpenCV's order) and given to a network of RGB."""
+    yield "", recording.again(image=recording.image.flip(dims=(1,)))
+
+
+def mirrored_image(recording):
+    """The image was mirrored before the network saw it."""
+    yield "", recording.again(image=recording.image.flip(dims=(-1,)))
+
+
+def pixels_not_normalised(recording):
+    """The network was shown pixels in [0,1] as they are."""
+    pixels = _pixels(recording)
+    if pixels is not None:
+        yield "", recording.again(image=pixels)
+
+
+def other_mean_and_deviation(recording):
+    """The pixels were normalised with another network's numbers."""
+    pixels, own = _pixels(recording), getattr(recording.model, "preprocess", None)
+    for mean, std in (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)):
+        if pixels is not None and (mean, std) != (tuple(own.mean), tuple(own.std)):
+            yield f"mean {mean[0]}", recording.again(image=(pixels - _column(mean)) / _column(std))
+
+
+def _pixels(recording):
+    own = getattr(recording.model, "preprocess", None)
+    return None if own is None else recording.image * _column(own.std) + _column(own.mean)
+
+
+def _column(values):
+    return torch.tensor(values).reshape(3, 1, 1)
+
+
+SCORE = "the class score is the logit: minixai/score.py"
+RECORD = "what is recorded, and for which class and layer: minixai/trace/cnn.py"
+PREPROCESS = "how the network wants its images: model.preprocess, minixai/images.py"
+BLOCKS = "which block and head is read: minixai/trace/vit.py"
+
+OF_SCORE = (class_score,)
+
+MISTAKES = [
+    Mistake("C1", "another class", other_class, RECORD, of_class=True),
+    Mistake("C1", "another class", other_class_before_a_linear_head, RECORD, of_class=True),
+    Mistake("C1", "another layer", other_layer, RECORD),
+    Mistake("C1", "another tensor of the layer", other_tensor, "what is kept where a network works in place: "
+            "minixai.trace.CaptureMode"),
+    Mistake("C1", "the softmax's probability in place of the logit", WithScore(probability), SCORE, OF_SCORE, True),
+    Mistake("C1", "the log probability in place of the logit", WithScore(log_probability), SCORE, OF_SCORE, True),
+    Mistake("C1", "the loss in place of the score, its sign not turned", WithScore(cross_entropy), SCORE,
+            OF_SCORE, True),
+    Mistake("C1", "the gradient's sign turned", WithScore(minus_the_logit), SCORE, OF_SCORE, True),
+    Mistake("C1", "the sum of all logits in place of one", WithScore(sum_of_all_logits), SCORE, OF_SCORE, True),
+    Mistake("C1", "the image with red and blue swapped", red_and_blue_swapped, PREPROCESS),
+    Mistake("C1", "the image mirrored", mirrored_image, PREPROCESS),
+    Mistake("C1", "pixels in [0,1], not normalised", pixels_not_normalised, PREPROCESS),
+    Mistake("C1", "pixels normalised with another network's mean and deviation", other_mean_and_deviation, PREPROCESS),
+    Mistake("A1", "another class", other_class, BLOCKS, of_class=True),
+    Mistake("A1", "another block", other_block, BLOCKS),
+    Mistake("A1", "another head", other_head, BLOCKS),
+    Mistake("A1", "scores before the softmax in place of attention", scores_before_the_softmax, BLOCKS),
+    Mistake("A1", "gradients of the scores before the softmax", gradients_of_the_scores, BLOCKS),
+    Mistake("A1", "no gradients: attention alone", no_gradients, BLOCKS),
+    Mistake("A1", "the softmax's probability in place of the logit", WithScore(probability), SCORE, OF_SCORE, True),
+    Mistake("A1", "the loss in place of the score, its sign not turned", WithScore(cross_entropy), SCORE,
+            OF_SCORE, True),
+    Mistake("A1", "the gradient's sign turned", WithScore(minus_the_logit), SCORE, OF_SCORE, True),
+    Mistake("A1", "the image with red and blue swapped", red_and_blue_swapped, PREPROCESS),
+    Mistake("A1", "the image mirrored", mirrored_image, PREPROCESS),
+    Mistake("A1", "pixels in [0,1], not normalised", pixels_not_normalised, PREPROCESS),
+    Mistake("A1", "pixels normalised with another network's mean and deviation", other_mean_and_deviation, PREPROCESS),
+]

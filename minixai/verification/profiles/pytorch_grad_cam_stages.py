@@ -1,0 +1,174 @@
+"""The stages of pytorch-grad-cam 1.5.7 that are not minixai's; pytorch_grad_cam.py says which method has which.
+
+Letters: K channels, h x w the layer, H x W the image, L terms of a sum, C classes. A batch passes through in front.
+"""
+import numpy as np
+import torch
+
+from minixai import heatmap
+from minixai.cams import kernel_component
+from minixai.cams.asked import ask_again, in_chunks
+from minixai.score import class_score
+from minixai.trace import CaptureMode
+
+
+def min_max_first(coarse, size):
+    """M1 min-max, then upsample: coarse (h,w), size -> full (H,W)
+
+    The min-max at layer size makes no difference to what the last one gives, but for its epsilon.
+    """
+    return heatmap.upsample(min_max_with_epsilon(coarse), size)
+
+
+def min_max_with_epsilon(full):
+    """M2 min-max with an epsilon: full (H,W) -> heatmap (H,W)
+
+    1e-7 is added to the largest value, so a flat map gives zeros. Run in M1 and again here: only a map as faint as
+    1e-14 comes out half as bright.
+    """
+    above = full - full.amin(dim=(-2, -1), keepdim=True)
+    return above / (1e-7 + above.amax(dim=(-2, -1), keepdim=True))
+
+
+def activation_weighted_mean(activations, gradients):
+    """C2 mean weighted by activation, with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
+
+    XGrad-CAM with 1e-7 added to the sum of the activations, whatever the sum's sign.
+    """
+    total = activations.sum(dim=(-2, -1), keepdim=True)
+    return (gradients * activations / (total + 1e-7)).sum(dim=(-2, -1), keepdim=True)
+
+
+def plus_plus_weights(activations, gradients):
+    """C2 second-order weights with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
+
+    Grad-CAM++ with 1e-6 added below the line. It outweighs 2 g^2 as soon as |g| < 7e-4, which is common.
+    """
+    total = activations.sum(dim=(-2, -1), keepdim=True)
+    below = 2 * gradients ** 2 + total * gradients ** 3 + 1e-6
+    return (gradients ** 2 / below * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
+
+
+def rare_and_strong(activations):
+    """C2 share of strong places: activations (K,h,w) -> weights (K,1,1)
+
+    FEM the other way round: the paper weighs a channel's strong places, those two standard deviations above its mean,
+    by the mean of the channel; here their share is the weight, and the activations are what is weighed.
+    """
+    mean = activations.mean(dim=(-2, -1), keepdim=True)
+    deviation = activations.std(dim=(-2, -1), keepdim=True, correction=0)
+    return (activations > mean + 2 * deviation).to(activations.dtype).mean(dim=(-2, -1), keepdim=True)
+
+
+def centred_component(activations):
+    """C3 strongest pattern, centred: activations (K,h,w) -> cam (h,w)
+
+    Eigen-CAM on features less their mean over the places, so the map's sum is zero. The sign is the one that LAPACK
+    leaves: chance, and on another machine it may be the other.
+    """
+    places = activations.flatten(-2).transpose(-2, -1).cpu().numpy()                # (N,K), N = h·w
+    centred = places - places.mean(axis=-2, keepdims=True)
+    vectors = np.linalg.svd(centred, full_matrices=False)[2]                        # rows: the patterns, (N or K, K)
+    projected = torch.from_numpy(centred @ vectors[..., 0, :, None])[..., 0].to(activations)
+    return projected.unflatten(-1, activations.shape[-2:])
+
+
+def centred_component_turned(activations):
+    """C3 strongest pattern, centred, turned: activations (K,h,w) -> cam (h,w)
+
+    The same with the other sign, which is as good an answer to the same question.
+    """
+    return -centred_component(activations)
+
+
+def centred_evidence(activations, weights):
+    """C3 strongest pattern of the evidence, centred: activations (K,h,w), weights (K,1,1) -> cam (h,w)
+
+    In place of the sum over the channels; the library calls it eigen_smooth. The sign is LAPACK's, by chance.
+    """
+    return centred_component(weights * activations)
+
+
+def centred_evidence_turned(activations, weights):
+    """C3 strongest pattern of the evidence, centred, turned: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
+    return -centred_evidence(activations, weights)
+
+
+def largest_place_positive(activations):
+    """C3 curved pattern, its largest place positive: activations (K,h,w) -> cam (h,w)
+
+    KPCA-CAM; the sign is scikit-learn's choice: the place where the component is largest in size is made positive.
+    """
+    cam = kernel_component(activations)
+    places = cam.flatten(-2)
+    largest = places.gather(-1, places.abs().argmax(dim=-1, keepdim=True))
+    return cam * largest[..., None].sign()
+
+
+def softmax_of_scores(activations, network):
+    """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
+
+    Score-CAM as the library has it: masks with align_corners=True, the class's logit of each masked image, and a
+    softmax of these over the channels, which leaves most of the weight to a few of them.
+    """
+    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+
+
+def _masked_scores(maps, network, index):
+    image = network.image[index]
+    for channels in in_chunks(len(maps), 20 * image.numel()):         # a network holds many times what it is shown
+        masks = torch.nn.functional.interpolate(maps[channels, None].to(image), image.shape[-2:], mode="bilinear",
+                                                align_corners=True)
+        low, high = masks.amin(dim=(-2, -1), keepdim=True), masks.amax(dim=(-2, -1), keepdim=True)
+        yield network.of(image * (masks - low) / (high - low + 1e-8))[:, network.target[index]]
+
+
+def ablation_weights(activations, network):
+    """C2 score lost to the library's ablation: activations (K,h,w), network -> weights (K,1,1)
+
+    Ablation-CAM. A channel becomes zero only where the smallest activation is zero; else ten million below that, and
+    for each further one of the 32 channels in a batch ten million less. Divided by y, not |y|: a negative score
+    turns the map over. What is ablated is what the layer's memory holds after the pass, on a GPU too.
+    """
+    ablated = network.again(capture=CaptureMode(activations="after")).activations
+    return ask_again(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
+
+
+def _ablated_in_batches(maps, network, index, batch=32):
+    maps, target = maps.to(network.image), network.target[index]
+    whole = network.of(network.image[index:index + 1])[:, target]
+    for channels in torch.arange(len(maps)).split(batch):
+        without, value = maps.repeat(len(channels), 1, 1, 1), maps.min()
+        for row, channel in enumerate(channels):
+            value = value if value == 0 else value - 1e7
+            without[row, channel] = value
+        yield (whole - network.after(without, index)[:, target]) / whole
+
+
+def class_less_likely_others(logits, target):
+    """C1 class score less that of similar classes, by probability: logits (C), target (1) -> score (1)
+
+    Finer-CAM: the differences to the three classes whose logits are nearest, averaged by these classes'
+    probabilities, which are differentiated too. Nothing is left of what the classes have in common (gamma = 1).
+    """
+    score = class_score(logits, target)
+    distance = (logits - score).abs().detach().scatter(-1, target, -1)
+    similar = distance.argsort(dim=-1)[..., 1:4]
+    probabilities = logits.softmax(dim=-1).gather(-1, similar)
+    differences = probabilities * (score - logits.gather(-1, similar))
+    return differences.sum(dim=-1, keepdim=True) / (probabilities.sum(dim=-1, keepdim=True) + 1e-9)
+
+
+def full_gradient_by_channel(network):
+    """C2 full gradient, channel by channel: network -> weights (L,H,W)
+
+    FullGrad with a min-max of its own for every channel, so a channel with hardly any gradient counts as much as the
+    strongest. Biases are looked for in layers of the very types Conv2d and BatchNorm2d; elsewhere they are left out.
+    """
+    terms = [term for name, term in network.full_gradient() if name == "image" or _has_a_bias(network.model, name)]
+    maps = [min_max_with_epsilon(term.abs()).sum(dim=-3) for term in terms]
+    return torch.stack([heatmap.upsample(one, network.image.shape[-2:]) for one in maps], dim=-3)
+
+
+def _has_a_bias(model, name):
+    return type(model.get_submodule(name)) in (torch.nn.Conv2d, torch.nn.BatchNorm2d)

@@ -1,0 +1,102 @@
+"""vit-explain (https://github.com/jacobgil/vit-explain): rollout and gradient rollout, with what goes wrong in them.
+
+It has no versions. Its map is a square at layer size, over its largest value. To lay it over a photo it is enlarged
+(cv2.resize, linear), and the largest value may then lie below 1. It takes one image; here each image of a batch is
+treated as it would be alone.
+"""
+import torch
+
+from minixai import heatmap
+from minixai.attention import max_heads, mean_heads, min_heads, multiply_layers
+from minixai.verification.profiles.profile import Profile
+from minixai.verification.profiles.stages import keep_the_values, over_the_maximum, stay_coarse
+
+LIBRARY = "vit-explain"
+
+
+def mean_of_mismatched_evidence(attention, score_gradients):
+    """A2 mean of mismatched evidence: attention (L,M,T,T), score_gradients (L,M,T,T) -> fused (L,T,T)
+
+    Two faults. The hook on the dropout behind the softmax is handed the gradient in front of the softmax, for a dropout
+    that does nothing leaves no trace in the graph. And the backward pass meets the last layer first, so the list of
+    gradients begins with the last layer, and the list of attentions with the first.
+    """
+    return (attention * score_gradients.flip(-4)).mean(dim=-3).clamp(min=0)
+
+
+def half_skip_by_columns(fused):
+    """A3 half skip, columns divided by the sums of rows: fused (L,T,T) -> mixing (L,T,T)
+
+    Fault: a / a.sum(-1) without keepdim lays sum number j along column j. Without effect where all rows sum to one, as
+    those of the heads' mean do.
+    """
+    identity = torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
+    mixing = (fused + identity) / 2
+    return mixing / mixing.sum(dim=-1)[..., None, :]
+
+
+def lowest_out_but_the_first(fused, ratio=0.9):
+    """A3 without the lowest but the first, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
+
+    The lowest 90 % of all entries of the whole matrix become zero, so a row may lose everything. A fault: what is said
+    to be kept is the class token, what is kept is entry 0, which is what CLS takes from itself.
+    """
+    without = _without_lowest(fused, ratio)
+    without[..., 0, 0] = fused[..., 0, 0]
+    return half_skip_by_columns(without)
+
+
+def lowest_out(fused, ratio=0.9):
+    """A3 without the lowest, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
+
+    In gradient rollout the line that would keep entry 0 is commented out.
+    """
+    return half_skip_by_columns(_without_lowest(fused, ratio))
+
+
+def _without_lowest(fused, ratio):
+    entries = fused.flatten(-2)
+    lowest = entries.topk(int(ratio * entries.shape[-1]), largest=False, sorted=False).indices
+    return entries.scatter(-1, lowest, 0).reshape(fused.shape)
+
+
+def over_the_maximum_then_upsample(coarse, size):
+    """M1 divide by the maximum, then upsample: coarse (h,w), size -> full (H,W)
+
+    Linear enlarging meets the middle of no cell when each becomes an even number of pixels: the peak is lost.
+    """
+    return heatmap.upsample(over_the_maximum(coarse), size)
+
+
+FUSIONS = {"": mean_heads, "head_fusion max": max_heads, "head_fusion min": min_heads}
+FINISHES = {"": {"M1": stay_coarse, "M2": over_the_maximum},
+            "resized": {"M1": over_the_maximum_then_upsample, "M2": keep_the_values},
+            "resized, min-max by hand": {"M1": heatmap.upsample, "M2": heatmap.min_max}}
+AS_IT_COMES = ("", "resized")
+NOTHING_OUT = "discard_ratio 0"         # the default is 0.9
+MISMATCHED = {"A2": mean_of_mismatched_evidence}
+BY_COLUMNS = "Columns are divided by the sums of rows (keepdim is missing)."
+ENTRY_0 = "90 % of each matrix is set to zero but for entry 0, then columns are divided by the sums of rows."
+TWO_LISTS = "Gradients are those before the softmax and of the layers in reverse, and columns are normalised."
+
+
+def _rollout(method, fusion, discards, finish):
+    variant = ", ".join(filter(None, (fusion, "" if discards else NOTHING_OUT, finish)))
+    departs = ENTRY_0 if discards else BY_COLUMNS if fusion else ""
+    stages = {"A2": FUSIONS[fusion], "A3": lowest_out_but_the_first if discards else half_skip_by_columns,
+              "A4": multiply_layers, **FINISHES[finish]}
+    return Profile(LIBRARY, method, stages, variant, departs=departs, usual=variant in AS_IT_COMES)
+
+
+def _gradrollout(discards, finish):
+    variant = ", ".join(filter(None, ("" if discards else NOTHING_OUT, finish)))
+    stages = {**MISMATCHED, "A3": lowest_out if discards else half_skip_by_columns, **FINISHES[finish]}
+    return Profile(LIBRARY, "gradrollout", stages, variant, departs=TWO_LISTS, usual=variant in AS_IT_COMES)
+
+
+PROFILES = (
+    *(_rollout("rollout", fusion, discards, finish)
+      for fusion in FUSIONS for discards in (True, False) for finish in FINISHES),
+    *(_rollout("discardrollout", fusion, True, finish) for fusion in FUSIONS for finish in FINISHES),
+    *(_gradrollout(discards, finish) for discards in (True, False) for finish in FINISHES),
+)

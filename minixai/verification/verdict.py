@@ -1,0 +1,143 @@
+"""What `verify` found, in words and as a picture."""
+from dataclasses import dataclass
+
+import torch
+
+NAMED = 6               # of findings that are equals, in words; all are in `findings`
+NOWHERE_NEAR = 0.3      # of the largest value: beyond that, the nearest says nothing
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that reproduces the map, or comes nearest to it."""
+    mistakes: tuple         # (Mistake, which) pairs; none for a library's own way
+    profiles: tuple         # names of the profiles under which it does
+    difference: float       # the largest, as a share of the map's span
+    departs: tuple = ()     # how those profiles depart from the paper
+    rounding: float = 0.0   # how far rounding moves this map, where that is why it counts as the same
+
+    def __str__(self):
+        return " and ".join(f"{mistake.stage}: {mistake.name}" + (f" ({which})" if which else "")
+                            for mistake, which in self.mistakes) or "no mistake"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Verdict:
+    """What `verify` found. str(verdict) says it in words, verdict.figure() shows theirs, ours and the difference.
+
+    agrees: whether some library's own way, without a mistake, gives this map. profile: that library, or None.
+    explained: agrees, or known mistakes give it. findings: [Finding], equals of each other; where nothing explains the
+    map, the nearest. ours: a map without a mistake, the one that agrees or else the paper's. max_difference: of theirs
+    from ours, a share of the largest value; infinite where no such map has theirs' shape. where: (image, row, column)
+    of that difference.
+    tried: how many different ways were compared. left_out: what was not, in words.
+    """
+    agrees: bool
+    explained: bool
+    profile: str | None
+    max_difference: float
+    where: tuple | None
+    findings: list
+    tried: int
+    question: str           # "gradcam at features, class 285 (Egyptian cat)"
+    left_out: str
+    theirs: torch.Tensor    # (B,H,W), or (B,h,w) at layer size, or (1,H,W,3) if it came as a picture in colours
+    ours: torch.Tensor      # of theirs' shape if there is such a map without a mistake, or else (B,H,W)
+    most_mistakes: int = 2  # how many at once were tried
+
+    def __repr__(self):
+        return f"<Verdict: {str(self).splitlines()[0]}>"
+
+    def __str__(self):
+        lines = _agreement if self.agrees else _causes if self.explained else _nothing
+        return "\n".join(lines(self))
+
+    def figure(self, rgb=None, index=0):
+        """Theirs, the map of the method unchanged, and the difference between them, as a matplotlib Figure."""
+        from minixai.verification.figure import comparison  # late: matplotlib takes long to import
+        return comparison(self, rgb, index)
+
+
+def _agreement(verdict):
+    first = verdict.findings[0]
+    yield f"agrees: {verdict.question}{_empty(verdict)}{_apart(verdict)}"
+    yield f"  as computed by {_some(first.profiles, '; ')}"
+    yield from (f"  note: {sentence}" for sentence in first.departs)
+    yield from _rounding(first)
+
+
+def _causes(verdict):
+    yield f"differs: this is not {verdict.question}{_empty(verdict)}{_apart(verdict)}"
+    findings = verdict.findings
+    if len(findings) == 1:
+        yield "  the cause:"
+    elif _is_empty(verdict):
+        yield f"  an empty map tells little; each of these {len(findings)} gives one:"
+    else:
+        yield f"  each of these {len(findings)} gives exactly this map, so it cannot tell them apart:"
+    for finding in findings[:NAMED]:
+        yield f"  {finding}"
+        if len(findings) <= NAMED:
+            yield f"      reproduced to {finding.difference:.1g}, otherwise as {_some(finding.profiles, '; ')}"
+            yield from (f"      reread {mistake.reread}" for mistake, _ in finding.mistakes)
+    if len(findings) > NAMED:
+        yield f"  and {len(findings) - NAMED} more, all in verdict.findings"
+    yield from _rounding(findings[0])
+
+
+def _nothing(verdict):
+    yield f"not explained: no known way to compute {verdict.question} gives this map{_apart(verdict)}"
+    mistakes = "up to two known mistakes" if verdict.most_mistakes == 2 else "one known mistake"
+    yield f"  {verdict.tried} ways were compared: libraries' profiles, without and with {mistakes}"
+    if verdict.left_out:
+        yield f"  {verdict.left_out}"
+    yield from _nearest(verdict)
+    yield "  another network, photo or preprocessing would look like this; so would an unknown mistake"
+
+
+def _nearest(verdict):
+    first = verdict.findings[0] if verdict.findings else None
+    if first is None or first.difference > NOWHERE_NEAR:
+        yield "  nothing comes near it, so no stage can be named"
+    elif first.mistakes:
+        stages = " and ".join(mistake.stage for mistake, _ in first.mistakes)
+        yield f"  the nearest, {first.difference:.1g} away and not it, parts from the method at {stages}: {first}"
+    else:
+        yield (f"  the nearest, {first.difference:.1g} away and not it, is the method itself, as computed by "
+               f"{first.profiles[0]}; a mistake at no stage brings it nearer")
+
+
+def _rounding(finding):
+    if finding.rounding:
+        yield (f"  up to rounding: {finding.difference:.1g} apart, and this network's map moves by "
+               f"{finding.rounding:.1g} when it is computed in double precision")
+
+
+def _is_empty(verdict):
+    return bool((verdict.theirs == verdict.theirs.flatten()[0]).all())
+
+
+def _empty(verdict):
+    return ", both empty" if verdict.agrees and _is_empty(verdict) else ""
+
+
+def _apart(verdict):
+    if verdict.where is None:
+        return f"; its size is {verdict.theirs.shape[1]}x{verdict.theirs.shape[2]}"
+    image, row, column = verdict.where
+    of_image = f" of image {image}" if len(verdict.theirs) > 1 else ""
+    if verdict.max_difference == 0:
+        return "; no difference"
+    return (f"; max difference {verdict.max_difference:.1g} of the largest value, "
+            f"at row {row}, column {column}{of_image}")
+
+
+def _some(names, between):
+    more = len(names) - NAMED
+    drawn = {name.partition(", coloured ")[2] for name in names}
+    if len(names) > 1 and len(drawn) == 1 and any(drawn):       # how a picture was drawn is said once
+        names = [name.partition(", coloured ")[0] for name in names]
+    else:
+        drawn = ()
+    of_all = "".join(f"; all coloured {how}" for how in drawn)
+    return between.join(names[:NAMED]) + (f" and {more} more" if more > 0 else "") + of_all
