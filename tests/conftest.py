@@ -1,13 +1,37 @@
-"""For all tests: one thread. The tensors are small, so a second one costs more than it brings, and on a busy machine
-the two wait for each other; and the numbers do not depend on how many cores there are.
+"""For all tests: one thread, and the images and ViTs that several test files use.
+
+The tensors are small, so a second thread costs more than it brings, and on a busy machine the two wait for each other.
+With one thread the numbers do not depend on the number of cores.
 
 Tests marked slow start processes or take seconds: they run with --slow, or where -m chooses.
 """
 import pytest
 import torch
 
+from minixai.networks.vit import ViT
+
 torch.set_num_threads(1)
 left_out = pytest.StashKey()
+
+
+def random_images(B=2, H=24, W=16, seed=0, dtype=torch.float32):
+    """Images (B,3,H,W) of normal noise."""
+    return torch.randn(B, 3, H, W, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def random_vit(image_size, patch_size, width, **sizes):
+    """A ViT with random weights, in eval mode. Its attention is far from uniform, as after training."""
+    torch.manual_seed(0)
+    model = ViT(image_size, patch_size, width, **sizes).eval()
+    for block in model.blocks:
+        torch.nn.init.normal_(block.attention.qkv.weight)
+    return model
+
+
+@pytest.fixture
+def image():
+    """(2,3,8,12)."""
+    return random_images(H=8, W=12)
 
 
 def pytest_addoption(parser):

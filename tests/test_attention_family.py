@@ -6,22 +6,14 @@ import minixai
 from minixai import attention as stages
 from minixai.networks.vit import Attention, ViT
 from minixai.trace import record_vit
+from tests.conftest import random_vit
 
 L, M, C, STEP = 3, 2, 4, 1e-4
 
 
 @pytest.fixture
 def vit():
-    torch.manual_seed(0)
-    model = ViT(12, 4, 8, depth=L, heads=M, classes=C).eval()
-    for block in model.blocks:
-        torch.nn.init.normal_(block.attention.qkv.weight)
-    return model
-
-
-@pytest.fixture
-def image():
-    return torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    return random_vit(12, 4, 8, depth=L, heads=M, classes=C)
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from minixai.attention import (
     one_layer,
     patches_that_hold_the_mass,
 )
-from minixai.networks.vit import Attention, ViT
+from minixai.networks.vit import Attention
 from minixai.trace import record_vit
+from tests.conftest import random_vit
 
 L, M, C, D, PREFIX, GRID = 3, 2, 4, 8, 2, (2, 3)
 T, STEP = PREFIX + 6, 1e-4
@@ -24,18 +25,11 @@ T, STEP = PREFIX + 6, 1e-4
 
 @pytest.fixture
 def vit():
-    torch.manual_seed(0)
-    model = ViT(12, 4, D, depth=L, heads=M, classes=C, prefix_tokens=PREFIX, layer_scale=0.5).eval()
+    model = random_vit(12, 4, D, depth=L, heads=M, classes=C, prefix_tokens=PREFIX, layer_scale=0.5)
     for block in model.blocks:
-        torch.nn.init.normal_(block.attention.qkv.weight)
         torch.nn.init.normal_(block.attention.qkv.bias)
         torch.nn.init.normal_(block.scale1.factor)
     return model
-
-
-@pytest.fixture
-def image():
-    return torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
 
 
 def normed(vit, image, layer):

@@ -1,4 +1,5 @@
 """FullGrad leaves no part of the score unexplained, and its map follows the paper's formula."""
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,12 @@ from minixai.gradcam import Cam
 from minixai.networks import zoo
 from minixai.networks.cnn import Head, small_cnn
 from minixai.networks.vit import ViT
+from tests.conftest import random_images
 
 C, SIZE = 4, (48, 40)
 
 
-def images(B=2):
-    return torch.randn(B, 3, *SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+images = partial(random_images, H=SIZE[0], W=SIZE[1], dtype=torch.float64)
 
 
 def lively(model):

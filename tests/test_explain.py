@@ -12,6 +12,7 @@ from minixai.attention import Attn
 from minixai.gradcam import Cam
 from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.networks.vit import ViT
+from tests.conftest import random_images, random_vit
 from tests.test_trace import alive
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -23,8 +24,7 @@ CLASSLESS = {"eigencam", "kpcacam", "fem", "randomcam", "attention", "rollout", 
 ATTENTIONS = [name for name, recipe in METHODS.items() if isinstance(recipe, Attn)]
 
 
-def images(B=2):
-    return torch.randn(B, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+images = partial(random_images, H=SIZE[0], W=SIZE[1])
 
 
 def cnn():
@@ -33,11 +33,7 @@ def cnn():
 
 
 def vit():
-    torch.manual_seed(0)
-    model = ViT(16, 8, 8, depth=L, heads=M, classes=C).eval()
-    for block in model.blocks:
-        nn.init.normal_(block.attention.qkv.weight)         # attention that is not near uniform
-    return model
+    return random_vit(16, 8, 8, depth=L, heads=M, classes=C)
 
 
 def network_for(method):

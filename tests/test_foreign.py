@@ -16,6 +16,7 @@ from minixai.networks.cnn import small_cnn
 from minixai.networks.vit import ViT
 from minixai.trace import is_vit, record_cnn, record_vit, token_layer
 from minixai.trace.foreign.tokens import channels_last
+from tests.conftest import random_images
 from tests.reference.near import DOUBLE, relative_difference
 from tests.reference.record_foreign import OURS, TARGET
 from tests.reference.seeded import filled, pick, recorded, recorded_image
@@ -23,10 +24,6 @@ from weights_scripts import convert_vit
 
 pytestmark = pytest.mark.filterwarnings("error")
 KINDS = ("sdpa", "softmax", "cast", "einsum", "mha")
-
-
-def images(B=2, H=24, W=16):
-    return torch.randn(B, 3, H, W, generator=torch.Generator().manual_seed(1))
 
 
 def ours(classes=5, prefix_tokens=3):
@@ -116,7 +113,7 @@ def close(a, b):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_attention_and_gradients_are_those_of_our_vit(kind):
-    model, image = Theirs(kind), images()
+    model, image = Theirs(kind), random_images()
     theirs = record_vit(model, image, [1, 3], layer=1, head=1, gradients=True, also=("scores", "score_gradients"))
     own = record_vit(ours(), image, [1, 3], layer=1, head=1, gradients=True, also=("scores", "score_gradients"))
     for name in ("attention", "attention_gradients", "logits", "scores", "score_gradients"):
@@ -129,7 +126,7 @@ def test_attention_and_gradients_are_those_of_our_vit(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_gradients_the_same_is_recorded(kind):
-    plain, full = record_vit(Theirs(kind), images()), record_vit(Theirs(kind), images(), gradients=True)
+    plain, full = record_vit(Theirs(kind), random_images()), record_vit(Theirs(kind), random_images(), gradients=True)
     close(plain.attention, full.attention)
     assert torch.equal(plain.target, full.target) and plain.attention_gradients is None
     assert not plain.attention.requires_grad and plain.logits.grad_fn is None
@@ -137,7 +134,8 @@ def test_without_gradients_the_same_is_recorded(kind):
 
 @pytest.mark.parametrize("method", ["attention", "rollout", "chefer", "gradrollout", "gradcam", "layercam"])
 def test_methods_give_what_they_give_on_our_vit(method):
-    theirs, own = explain(Theirs("mha"), images(), method, [1, 3]), explain(ours(), images(), method, [1, 3])
+    theirs = explain(Theirs("mha"), random_images(), method, [1, 3])
+    own = explain(ours(), random_images(), method, [1, 3])
     torch.testing.assert_close(theirs.heatmap, own.heatmap, rtol=0, atol=1e-4)
     assert own.heatmap.max() > 0.9
 
@@ -165,8 +163,8 @@ def test_a_bias_or_a_mask_on_the_scores_is_part_of_the_attention():
         return model
     for mask in (bias, bias > -1):
         model = biased(mask)
-        trace = record_vit(model, images())
-        close(trace.logits, model(images()).detach())
+        trace = record_vit(model, random_images())
+        close(trace.logits, model(random_images()).detach())
         assert (trace.attention.sum(dim=-1) - 1).abs().max() < 1e-5
     assert (trace.attention[..., ~mask[0, 0]][:, :, 0] == 0).all()
 
@@ -175,22 +173,22 @@ def test_a_convolution_behind_the_first_attention_is_not_taken_for_the_one_that_
     def read(tokens):
         F.conv2d(tokens[:, None], torch.ones(1, 1, 3, 3))
         return tokens[:, 0]
-    assert record_vit(Theirs(read=read), images()).grid == (6, 4)
+    assert record_vit(Theirs(read=read), random_images()).grid == (6, 4)
 
 
 def test_a_scale_of_its_own_is_part_of_the_scores():
     model = Theirs("sdpa")
     for block in model.layers:
         block.attn.mix = lambda q, k, v, scale: F.scaled_dot_product_attention(q, k, v, scale=0.3)
-    trace = record_vit(model, images())
-    close(trace.logits, model(images()).detach())
+    trace = record_vit(model, random_images())
+    close(trace.logits, model(random_images()).detach())
 
 
 def test_a_network_without_a_head_gives_its_cls_token():
     for read in (lambda tokens: tokens[:, 0], lambda tokens: tokens):      # some return it, some return all tokens
-        trace = record_vit(Theirs(read=read, classes=0), images())
-        close(trace.attention, record_vit(ours(classes=0), images()).attention)
-        close(trace.logits, record_vit(ours(classes=0), images()).logits)
+        trace = record_vit(Theirs(read=read, classes=0), random_images())
+        close(trace.attention, record_vit(ours(classes=0), random_images()).attention)
+        close(trace.logits, record_vit(ours(classes=0), random_images()).logits)
         assert trace.target.tolist() == [-1, -1]
 
 
@@ -217,27 +215,27 @@ def test_a_vit_made_of_torchs_own_encoder_is_read():
             return self.fc(self.encoder(self.embedding.embed(image))[:, 0])
 
     model = Own().eval()
-    trace = record_vit(model, images(), 1, gradients=True)
+    trace = record_vit(model, random_images(), 1, gradients=True)
     with torch.no_grad():
-        close(trace.logits, model(images()))        # by the fast path
+        close(trace.logits, model(random_images()))        # by the fast path
     assert trace.attention.shape == (2, 3, 2, 25, 25) and token_layer(model) == "encoder.layers.2.norm1"
     first = model.encoder.layers[0]
-    tokens = first.norm1(model.embedding.embed(images()))
+    tokens = first.norm1(model.embedding.embed(random_images()))
     close(trace.attention[:, 0], first.self_attn(tokens, tokens, tokens, average_attn_weights=False)[1].detach())
 
 
 def test_wrapped_and_compiled_networks_are_looked_into():
-    expected = record_vit(Theirs(), images())
+    expected = record_vit(Theirs(), random_images())
     for wrapped in (nn.DataParallel(Theirs()), Compiled(nn.DataParallel(Theirs())), nn.Sequential(Theirs())):
         assert is_vit(wrapped)
-        close(record_vit(wrapped, images()).attention, expected.attention)
+        close(record_vit(wrapped, random_images()).attention, expected.attention)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_precisions_are_recorded_as_float32(kind, dtype):
-    trace = record_vit(Theirs(kind).to(dtype), images(), 1, gradients=True)
-    full = record_vit(ours(), images(), 1, gradients=True)
+    trace = record_vit(Theirs(kind).to(dtype), random_images(), 1, gradients=True)
+    full = record_vit(ours(), random_images(), 1, gradients=True)
     limit = 1e-5 if dtype == torch.float64 else 0.15
     for name in ("attention", "attention_gradients"):
         value = getattr(trace, name)
@@ -258,10 +256,10 @@ def test_the_network_is_left_as_it_was(kind, gradients, around):
     before = state(model)
     with around():
         inside = state(model)
-        trace = record_vit(model, images(), 1, gradients=gradients)
+        trace = record_vit(model, random_images(), 1, gradients=gradients)
         assert state(model) == inside
     assert state(model) == before
-    close(trace.attention, record_vit(ours(), images()).attention)
+    close(trace.attention, record_vit(ours(), random_images()).attention)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -270,7 +268,7 @@ def test_a_network_that_breaks_down_is_left_as_it_was(kind):
     model.head.bias.data = model.head.bias.data[:-1]
     before = state(model)
     with pytest.raises(RuntimeError):
-        record_vit(model, images(), gradients=True)
+        record_vit(model, random_images(), gradients=True)
     with pytest.raises(ValueError):
         record_vit(model, "cat.jpg")
     assert state(model) == before
@@ -385,9 +383,9 @@ def test_what_has_no_attention_to_read_is_refused_and_left_as_it_was(make, kind,
     model = make().train()
     before = state(model)
     with pytest.raises(kind, match=sentence):
-        record_vit(model, images(), gradients=gradients)
+        record_vit(model, random_images(), gradients=gradients)
     with pytest.raises(kind, match=sentence):
-        explain(model, images(), "rollout")
+        explain(model, random_images(), "rollout")
     assert state(model) == before
 
 
@@ -397,37 +395,37 @@ def test_a_scripted_network_hides_its_layers():
         scripted = torch.jit.script(nn.Conv2d(3, 4, 3))
     for record in (record_vit, record_cnn, explain):
         with pytest.raises(TypeError, match="of torch.jit hides its layers; give the module that it was made from"):
-            record(scripted, images())
+            record(scripted, random_images())
 
 
 def test_one_attention_is_expected_in_each_block():
     model = Theirs()
     model.read = lambda tokens: F.scaled_dot_product_attention(tokens[:, None, :1], *2 * [tokens[:, None]])[:, 0, 0]
     with pytest.raises(ValueError, match=r"has 3 blocks and 4 attentions of shape \(2, 1, 1, 27\) and \(2, 2, 27"):
-        record_vit(model, images())
+        record_vit(model, random_images())
 
 
 def test_a_network_that_recomputes_is_recorded_without_gradients_only():
-    close(record_vit(checkpointed(), images()).attention, record_vit(Theirs(), images()).attention)
+    close(record_vit(checkpointed(), random_images()).attention, record_vit(Theirs(), random_images()).attention)
     with pytest.raises(ValueError, match=r"Theirs recomputes its attention .*set_grad_checkpointing\(False\)"):
-        record_vit(checkpointed(), images(), gradients=True)
+        record_vit(checkpointed(), random_images(), gradients=True)
 
 
 def test_value_norms_are_ours_alone():
     with pytest.raises(ValueError, match="value norms are recorded from minixai's own ViT, not from a Theirs"):
-        record_vit(Theirs(), images(), also=("value_norms",))
+        record_vit(Theirs(), random_images(), also=("value_norms",))
 
 
 def test_blocks_and_heads_outside_the_network_are_refused():
     for options, message in (({"layer": 3}, "layers 0 to 2"), ({"head": 2}, "heads 0 to 1")):
         with pytest.raises(ValueError, match=message):
-            record_vit(Theirs(), images(), **options)
+            record_vit(Theirs(), random_images(), **options)
 
 
 def test_a_pooled_vit_still_has_cam_methods():
     model = Theirs(read=lambda tokens: tokens[:, 3:].mean(dim=1))
     assert token_layer(model) == "layers.2.norm1"
-    trace = record_cnn(model, images(), 1)
+    trace = record_cnn(model, random_images(), 1)
     assert trace.activations.shape == (2, 8, 6, 4) and trace.gradients.abs().max() > 0
 
 
@@ -451,7 +449,7 @@ class ChannelsLast(nn.Module):
 @pytest.mark.parametrize("size", [(24, 16), (21, 34), (32, 32)], ids=str)
 @pytest.mark.parametrize("method", ["gradcam", "scorecam", "ablationcam"])
 def test_maps_with_channels_last_are_turned(method, size):
-    image = images(2, *size)
+    image = random_images(2, *size)
     turned, plain = (explain(ChannelsLast(last).eval(), image, method, 1, "layer") for last in (True, False))
     assert turned.trace.activations.shape == (2, 7, size[0] // 4, size[1] // 4)
     close(turned.trace.activations, plain.trace.activations)

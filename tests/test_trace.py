@@ -8,17 +8,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from minixai.networks.cnn import CNN, Head, small_cnn
-from minixai.networks.vit import ViT
 from minixai.trace import NO_CLASS, record_cnn, record_vit
+from tests.conftest import random_images, random_vit
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 C = 5
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-
-
-def images(B=2, H=24, W=16, seed=0):
-    return torch.randn(B, 3, H, W, generator=torch.Generator().manual_seed(seed))
 
 
 def alive(model):
@@ -36,8 +32,7 @@ def ours():
 
 
 def vit(classes=C, prefix_tokens=1):
-    torch.manual_seed(0)
-    return ViT(16, 4, 8, depth=3, heads=2, classes=classes, prefix_tokens=prefix_tokens).eval()
+    return random_vit(16, 4, 8, depth=3, heads=2, classes=classes, prefix_tokens=prefix_tokens)
 
 
 class Foreign(nn.Module):
@@ -117,7 +112,7 @@ def same(a, b, atol=1e-6):
 
 @pytest.mark.parametrize("layer", ["stem", "stage1", "stage3", "stage4"])
 def test_in_two_halves_or_by_a_hook_is_the_same(layer):
-    model, image = ours(), images()
+    model, image = ours(), random_images()
     trace = record_cnn(model, image, [1, 3], layer)
     module = getattr(model, layer)
     same(trace, record_cnn(model, image, [1, 3], module))
@@ -129,22 +124,22 @@ def test_in_two_halves_or_by_a_hook_is_the_same(layer):
 
 @pytest.mark.parametrize("layer", ["stage1.conv2", "stage2.skip.norm", "stem.1", "stage4.conv1.conv"])
 def test_a_dotted_name_leads_inside_a_stage(layer):
-    trace = record_cnn(ours(), images(), 0, layer)
+    trace = record_cnn(ours(), random_images(), 0, layer)
     found = []
     ours_again = ours()
     ours_again.get_submodule(layer).register_forward_hook(lambda module, inputs, output: found.append(output))
-    ours_again(images())
+    ours_again(random_images())
     torch.testing.assert_close(trace.activations, found[-1].detach())
     assert trace.layer == layer and trace.gradients.abs().max() > 0
 
 
 def test_without_a_layer_ours_takes_the_last_stage():
-    assert record_cnn(ours(), images()).layer == "stage4"
+    assert record_cnn(ours(), random_images()).layer == "stage4"
 
 
 @pytest.mark.parametrize("layer", ["body", "body.2", "module"])
 def test_what_happens_in_place_after_the_layer_does_no_harm(layer):
-    model, image = Foreign().eval(), images()
+    model, image = Foreign().eval(), random_images()
     trace = record_cnn(model, image, [2, 4], model.body if layer == "module" else layer)
     activations, gradients = by_hand(Foreign(inplace=False).eval(), image, [2, 4], run_from_body)
     torch.testing.assert_close(trace.activations, activations)
@@ -154,14 +149,14 @@ def test_what_happens_in_place_after_the_layer_does_no_harm(layer):
 
 
 def test_of_a_module_that_runs_twice_the_last_run_is_recorded():
-    trace = record_cnn(Foreign().eval(), images(), [2, 4], "shared")
-    activations, gradients = by_hand(Foreign(inplace=False).eval(), images(), [2, 4], run_from_last_shared)
+    trace = record_cnn(Foreign().eval(), random_images(), [2, 4], "shared")
+    activations, gradients = by_hand(Foreign(inplace=False).eval(), random_images(), [2, 4], run_from_last_shared)
     torch.testing.assert_close(trace.activations, activations)
     torch.testing.assert_close(trace.gradients, gradients)
 
 
 def test_a_module_that_sits_in_two_places_is_found_by_either_name():
-    same(record_cnn(Foreign(), images(), 1, "act"), record_cnn(Foreign(), images(), 1, "again"))
+    same(record_cnn(Foreign(), random_images(), 1, "act"), record_cnn(Foreign(), random_images(), 1, "again"))
 
 
 def test_the_logits_may_come_wrapped():
@@ -172,7 +167,7 @@ def test_the_logits_may_come_wrapped():
 
         def forward(self, image):
             return type("Output", (), {"logits": self.model(image)})
-    same(record_cnn(Wrapped(), images(), 1, "model.body"), record_cnn(Foreign(), images(), 1, "body"))
+    same(record_cnn(Wrapped(), random_images(), 1, "model.body"), record_cnn(Foreign(), random_images(), 1, "body"))
 
 
 class Compiled(nn.Module):
@@ -185,23 +180,23 @@ class Compiled(nn.Module):
 @pytest.mark.parametrize("wrap", [nn.DataParallel, Compiled, lambda model: Compiled(nn.DataParallel(model))])
 @pytest.mark.parametrize("make, layer", [(Foreign, "body"), (ours, "stage2")])
 def test_a_wrapped_network_is_looked_into_by_either_name(wrap, make, layer):
-    expected = record_cnn(make(), images(), 1, layer)
+    expected = record_cnn(make(), random_images(), 1, layer)
     wrapped = wrap(make().train())
     longer = next(name for name, _ in wrapped.named_modules() if name.endswith(layer)).removeprefix("_orig_mod.")
     for name in (layer, longer, f"_orig_mod.{layer}"):
-        same(record_cnn(wrapped, images(), 1, name), expected)
+        same(record_cnn(wrapped, random_images(), 1, name), expected)
     assert all(module.training for module in wrapped.modules())
 
 
 def test_a_part_called_module_keeps_its_name():
     model = nn.Sequential()
     model.module = Foreign()
-    assert record_cnn(model, images(), 1, "module.body").layer == "module.body"
+    assert record_cnn(model, random_images(), 1, "module.body").layer == "module.body"
 
 
 def test_nothing_recorded_hangs_on_a_graph():
     for record, make, layer in CASES:
-        for value in vars(record(make(), images(), 1, layer)).values():
+        for value in vars(record(make(), random_images(), 1, layer)).values():
             if isinstance(value, torch.Tensor):
                 assert value.grad_fn is None and not value.requires_grad
 
@@ -223,7 +218,7 @@ def test_only_what_follows_the_layer_is_in_a_graph(model):
     stages = {"early": nn.Sequential(nn.Conv2d(3, 4, 3), AttentionRecorder(log)), "layer": nn.Conv2d(4, 4, 3),
               "late": AttentionRecorder(log), "head": Head(4, C)}
     network = CNN(stages) if model is CNN else nn.Sequential(*stages.values())
-    record_cnn(network, images(), 0, "layer" if model is CNN else "1")
+    record_cnn(network, random_images(), 0, "layer" if model is CNN else "1")
     assert log == [False, True]
 
 
@@ -233,15 +228,15 @@ def test_only_what_follows_the_layer_is_in_a_graph(model):
     (2, [2, 2]), ([4, 0], [4, 0]), ((4, 0), [4, 0]), (torch.tensor(3), [3, 3]), (torch.tensor([1, 2]), [1, 2]),
     (torch.tensor([1, 2], dtype=torch.uint8), [1, 2]), (torch.tensor([1, 2]).numpy(), [1, 2])])
 def test_a_target_is_a_class_for_all_or_one_for_each(target, expected):
-    trace = record_cnn(ours(), images(), target)
+    trace = record_cnn(ours(), random_images(), target)
     assert trace.target.tolist() == expected and trace.target.dtype == torch.int64
     for index, one in enumerate(expected):
-        alone = record_cnn(ours(), images()[index:index + 1], one)
+        alone = record_cnn(ours(), random_images()[index:index + 1], one)
         torch.testing.assert_close(trace.gradients[index:index + 1], alone.gradients)
 
 
 def test_without_a_target_each_image_has_its_top_class():
-    model, image = ours(), images(B=8)
+    model, image = ours(), random_images(B=8)
     model.head.fc.bias.data -= model(image).mean(dim=0)         # or one class would be the top of all
     trace = record_cnn(model, image)
     assert torch.equal(trace.target, model(image).argmax(dim=-1)) and len(set(trace.target.tolist())) > 1
@@ -250,7 +245,7 @@ def test_without_a_target_each_image_has_its_top_class():
 
 def test_the_targets_recorded_are_not_the_callers_tensor():
     target = torch.tensor([1, 2])
-    trace = record_cnn(ours(), images(), target)
+    trace = record_cnn(ours(), random_images(), target)
     target += 1
     trace.target[0] = 0
     assert trace.target.tolist() == [0, 2] and target.tolist() == [2, 3]
@@ -265,7 +260,7 @@ def test_the_targets_recorded_are_not_the_callers_tensor():
     ([1, None], "an integer"), ([], "an integer")], ids=str)
 def test_a_target_that_does_not_fit_says_what_would(record, model, target, message):
     with pytest.raises(ValueError, match=message):
-        record(model(), images(), target)
+        record(model(), random_images(), target)
 
 
 # ------------------------------------------------------------------------------------------ in whatever state it comes
@@ -314,18 +309,18 @@ def test_the_state_of_a_model_changes_nothing_and_is_not_changed(record, make, l
     model = make()
     prepare(model)
     before = state(model)
-    trace = record(model, images(), 1, layer)
+    trace = record(model, random_images(), 1, layer)
     assert state(model) == before
-    same_trace(trace, record(make().eval(), images(), 1, layer))
+    same_trace(trace, record(make().eval(), random_images(), 1, layer))
 
 
 @pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 def test_it_records_under_no_grad_and_inference_mode(record, make, layer, around):
-    model, expected = make(), record(make(), images(), 1, layer)
+    model, expected = make(), record(make(), random_images(), 1, layer)
     with around():
         before = state(model)
-        trace = record(model, images(), 1, layer)       # the image, too, is made in that mode
+        trace = record(model, random_images(), 1, layer)       # the image, too, is made in that mode
         assert state(model) == before
     same_trace(trace, expected)
 
@@ -333,9 +328,10 @@ def test_it_records_under_no_grad_and_inference_mode(record, make, layer, around
 def test_an_image_with_a_gradient_of_its_own_is_left_alone():
     pooled = CNN({"itself": nn.Identity(), "head": Head(3, C)})
     for model, layer in ((ours(), "stage1"), (Foreign(), "body"), (pooled, "itself")):
-        asked, plain = images().requires_grad_(), images()
+        asked, plain = random_images().requires_grad_(), random_images()
         same(record_cnn(model, asked, 1, layer), record_cnn(model, plain, 1, layer))
-        assert asked.grad is None and asked.requires_grad and not plain.requires_grad and torch.equal(plain, images())
+        assert asked.grad is None and asked.requires_grad
+        assert not plain.requires_grad and torch.equal(plain, random_images())
     record_vit(vit(), plain, 1, gradients=True)
     assert not plain.requires_grad
 
@@ -343,7 +339,7 @@ def test_an_image_with_a_gradient_of_its_own_is_left_alone():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 def test_other_precisions_are_recorded_as_float32(record, make, layer, dtype):
-    trace, full = record(make().to(dtype), images(), 1, layer), record(make(), images(), 1, layer)
+    trace, full = record(make().to(dtype), random_images(), 1, layer), record(make(), random_images(), 1, layer)
     for name, value in vars(trace).items():
         if isinstance(value, torch.Tensor) and name != "target":
             assert value.dtype == torch.float32
@@ -355,7 +351,8 @@ def test_other_precisions_are_recorded_as_float32(record, make, layer, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 def test_on_cuda_it_is_the_same_and_the_image_may_stay_on_the_cpu(record, make, layer, dtype):
-    trace, cpu = record(make().to("cuda", dtype), images(), [1, 3], layer), record(make(), images(), [1, 3], layer)
+    trace = record(make().to("cuda", dtype), random_images(), [1, 3], layer)
+    cpu = record(make(), random_images(), [1, 3], layer)
     for name, value in vars(trace).items():
         if isinstance(value, torch.Tensor):
             assert value.device.type == "cuda"
@@ -399,7 +396,7 @@ def test_a_failure_says_what_does_not_fit_and_leaves_the_model_as_it_was(make, l
     in_training(model)
     before = state(model)
     with pytest.raises(ValueError, match=message):
-        record_cnn(model, images(), 1, layer)
+        record_cnn(model, random_images(), 1, layer)
     assert state(model) == before
 
 
@@ -411,14 +408,15 @@ def test_a_network_that_breaks_down_is_left_as_it_was(record, make, layer):
         weight.data = weight.data[:-1]          # the last layer's bias no longer fits: the second half raises
     before = state(model)
     with pytest.raises(RuntimeError):
-        record(model, images(), 1, layer)
+        record(model, random_images(), 1, layer)
     assert state(model) == before
 
 
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 @pytest.mark.parametrize("image, message", [
-    (images()[0], r"an image is a tensor \(B,3,H,W\); got \(3, 24, 16\)"), (images().numpy(), "an image is a tensor"),
-    (images(B=0), r"got \(0, 3, 24, 16\)"), ("cat.jpg", "got str"), (None, "got NoneType")],
+    (random_images()[0], r"an image is a tensor \(B,3,H,W\); got \(3, 24, 16\)"),
+    (random_images().numpy(), "an image is a tensor"),
+    (random_images(B=0), r"got \(0, 3, 24, 16\)"), ("cat.jpg", "got str"), (None, "got NoneType")],
     ids=["no batch", "array", "empty", "path", "None"])
 def test_what_is_no_image_is_refused(record, make, layer, image, message):
     model = make()
@@ -432,7 +430,7 @@ def test_what_is_no_image_is_refused(record, make, layer, image, message):
 
 @pytest.mark.parametrize("prefix_tokens", [1, 3])
 def test_the_attention_of_every_layer_and_head_is_recorded(prefix_tokens):
-    model, image = vit(prefix_tokens=prefix_tokens), images()
+    model, image = vit(prefix_tokens=prefix_tokens), random_images()
     trace, T = record_vit(model, image), prefix_tokens + 6 * 4
     assert trace.attention.shape == (2, 3, 2, T, T) and trace.grid == (6, 4) and trace.size == (24, 16)
     assert trace.prefix_tokens == prefix_tokens and trace.layer == 2 and trace.head is None
@@ -444,12 +442,12 @@ def test_the_attention_of_every_layer_and_head_is_recorded(prefix_tokens):
 
 
 def test_without_a_class_head_there_is_no_target():
-    assert record_vit(vit(classes=0), images()).target.tolist() == [NO_CLASS, NO_CLASS]
+    assert record_vit(vit(classes=0), random_images()).target.tolist() == [NO_CLASS, NO_CLASS]
 
 
 @pytest.mark.parametrize("given, index", [(0, 0), (2, 2), (-1, 2), (-3, 0), (torch.tensor([1]).numpy()[0], 1)])
 def test_a_block_counts_from_either_end(given, index):
-    assert record_vit(vit(), images(), layer=given).layer == index
+    assert record_vit(vit(), random_images(), layer=given).layer == index
 
 
 @pytest.mark.parametrize("options, message", [
@@ -458,15 +456,15 @@ def test_a_block_counts_from_either_end(given, index):
     ({"head": -3}, "heads 0 to 1; got -3"), ({"head": 0.5}, "got 0.5")], ids=str)
 def test_a_block_or_head_outside_the_network_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        record_vit(vit(), images(), **options)
+        record_vit(vit(), random_images(), **options)
 
 
 def test_without_blocks_of_attention_none_is_recorded():
     with pytest.raises(TypeError, match="attention methods read a ViT, .* a Foreign is not built like one"):
-        record_vit(Foreign(), images())
+        record_vit(Foreign(), random_images())
 
 
 def test_recording_twice_gives_the_same():
     for record, make, layer in CASES:
         model = copy.deepcopy(make())
-        same_trace(record(model, images(), 1, layer), record(model, images(), 1, layer))
+        same_trace(record(model, random_images(), 1, layer), record(model, random_images(), 1, layer))
