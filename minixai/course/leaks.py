@@ -22,7 +22,7 @@ from pathlib import Path
 
 from minixai.course.exercises import EXERCISES
 
-TEXT = {"", ".py", ".md", ".html", ".txt", ".toml", ".ipynb", ".json", ".cfg", ".csv"}
+TEXT = {"", ".py", ".typed", ".md", ".html", ".txt", ".toml", ".ipynb", ".json", ".cfg", ".csv"}
 NO_TEXT = {".npz", ".pt", ".png", ".jpg"}           # arrays and pictures
 LIBRARIES = {"torch", "np", "numpy", "F"}
 EXPRESSIONS = ast.Call | ast.BinOp | ast.Subscript | ast.Compare | ast.IfExp
