@@ -11,7 +11,7 @@ from torch import nn
 from minixai.trace.common import hooked, logits_in
 
 AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)         # in eval mode
-ROUNDING = 1e-5         # of the largest output; below that, an addition is none
+ROUNDING = 1e-5         # of the largest output; below that, a bias term is none
 
 
 def full_gradient(model, image, target, score):
@@ -28,7 +28,7 @@ def full_gradient(model, image, target, score):
         logits = logits_in(model(image.clone()))
     outputs = [image, *(output for _, _, output in added)]
     gradients = torch.autograd.grad(score(logits.float(), target[:, None]).sum(), outputs, allow_unused=True)
-    factors = [("image", image.detach()), *((name, addition) for name, addition, _ in added)]
+    factors = [("image", image.detach()), *((name, term) for name, term, _ in added)]
     return [(name, (factor * gradient).float()) for (name, factor), gradient in zip(factors, gradients)
             if gradient is not None]
 
@@ -49,14 +49,14 @@ def _units(module, name=""):
 
 def _watch(module, name, added):
     """Two hooks: before the module runs, what it will add; afterwards its output, and a copy for what follows."""
-    additions = []
+    terms = []
 
     def before(module, inputs):
         one_tensor = len(inputs) == 1 and isinstance(inputs[0], torch.Tensor)
-        additions.append(addition(module, inputs[0].detach()) if one_tensor else None)
+        terms.append(bias_term(module, inputs[0].detach()) if one_tensor else None)
 
     def after(module, inputs, output):
-        this = additions.pop()
+        this = terms.pop()
         if this is None:
             return None
         added.append((name, this, output))
@@ -65,7 +65,7 @@ def _watch(module, name, added):
     return (module.register_forward_pre_hook, before), (module.register_forward_hook, after)
 
 
-def addition(module, x):
+def bias_term(module, x):
     """What a module adds to what is proportional to its input: f(x) - J x, with J its Jacobian at x. None for nothing.
 
     A convolution's bias, beta - gamma mean / deviation of a batch norm in eval mode, and of ReLU6 the 6 where it cuts.

@@ -33,11 +33,10 @@ def unwrapped(model):
 
 
 @contextmanager
-def undisturbed(model, image=None):
+def undisturbed(model):
     """Eval mode inside, every module's own mode back afterwards, also when something is raised.
 
     Several threads may be inside with one module: it goes back into training mode when the last of them leaves.
-    ValueError instead of torch's RuntimeError if the image that is run inside has other channels than the network.
     """
     recording = object()
     try:
@@ -47,12 +46,6 @@ def undisturbed(model, image=None):
                     _borrowed.setdefault(module, set()).add(recording)
                     module.training = False
         yield
-    except RuntimeError as error:
-        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-        if image is None or first is None or image.shape[1] == first.in_channels:
-            raise
-        raise ValueError(f"the network's first convolution takes {first.in_channels} channels, the image "
-                         f"{tuple(image.shape)} has {image.shape[1]}") from error
     finally:
         with _lock:
             for module in [module for module, wanted in _borrowed.items() if recording in wanted]:
@@ -60,6 +53,19 @@ def undisturbed(model, image=None):
                 if not _borrowed[module]:
                     module.training = True
                     del _borrowed[module]
+
+
+@contextmanager
+def channel_errors(model, image):
+    """Inside, a RuntimeError of torch becomes a ValueError if the image has other channels than the network takes."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+        if first is None or image.shape[1] == first.in_channels:
+            raise
+        raise ValueError(f"the network's first convolution takes {first.in_channels} channels, the image "
+                         f"{tuple(image.shape)} has {image.shape[1]}") from error
 
 
 @contextmanager
@@ -102,12 +108,13 @@ def as_the_weights(image, model):
     if not image.is_floating_point():
         raise ValueError(f"an image is preprocessed floats, as open_image gives them; got {image.dtype}")
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), image)
-    if not all_finite(image):
-        raise ValueError("the image holds NaN or infinity")
-    largest, image = image.abs().max(), image.to(weight)
-    if not all_finite(image):
-        raise ValueError(f"the image goes up to {largest:.3g}, more than the network's {image.dtype} can hold")
-    return image.clone() if image.is_inference() else image
+    converted = image.to(weight)
+    if not all_finite(converted):
+        if not all_finite(image):
+            raise ValueError("the image holds NaN or infinity")
+        raise ValueError(f"the image goes up to {image.abs().max():.3g}, more than the network's {converted.dtype} can "
+                         "hold")
+    return converted.clone() if converted.is_inference() else converted
 
 
 def is_plain(tensor):
@@ -115,7 +122,7 @@ def is_plain(tensor):
     return not (tensor.is_nested or tensor.is_quantized or tensor.is_meta) and tensor.layout == torch.strided
 
 
-def shown(value):
+def short_repr(value):
     """A value in a message: its repr, short and in one line."""
     return shorten(repr(value), 80)
 
@@ -131,6 +138,21 @@ def all_finite(values):
     """Whether no number is NaN or infinite. In one pass, which takes a twentieth of isfinite().all()."""
     low, high = values.detach().aminmax()
     return bool((low > -torch.inf) & (high < torch.inf))        # neither is true of NaN
+
+
+def gradient(score, tensor, layer):
+    """The gradient of the scores (B,1) of B images with respect to a tensor of them, the output of a layer.
+
+    One image's score does not depend on another image, so the gradient of the sum holds each image's own.
+    ValueError if the scores do not depend on the tensor.
+    """
+    found = None
+    if score.requires_grad:
+        found, = torch.autograd.grad(score.sum(), tensor, allow_unused=True)
+    if found is None:
+        raise ValueError(f"no gradient leads from the class score to layer {layer!r}: the score does not depend on it, "
+                         "or the model's forward switches gradients off (no_grad, inference_mode, detach)")
+    return found
 
 
 def check_finite(model, image, **recorded):
@@ -152,7 +174,7 @@ def logits_of(model, images):
 
     Threads may share the model. ValueError for NaN or infinity.
     """
-    with undisturbed(model, images), torch.no_grad():
+    with undisturbed(model), channel_errors(model, images), torch.no_grad():
         images = as_the_weights(images, model)
         logits = logits_in(model(images)).float()
     check_finite(model, images, logits=logits)
@@ -176,7 +198,7 @@ def pick_target(logits, target):
         return logits.argmax(dim=-1)
     given = class_indices(target, B)
     if not (0 <= given.min() and given.max() < C):
-        raise ValueError(f"the network has classes 0 to {C - 1}; got target {shown(target)}")
+        raise ValueError(f"the network has classes 0 to {C - 1}; got target {short_repr(target)}")
     return given.to(logits.device)
 
 
@@ -185,9 +207,9 @@ def class_indices(target, B):
     try:
         given = target if isinstance(target, torch.Tensor) else torch.as_tensor(target, device="cpu")
     except (TypeError, ValueError, RuntimeError):       # torch's three answers to a name, a ragged list and a None
-        raise ValueError(f"a target is a class index, an integer; got {shown(target)}") from None
+        raise ValueError(f"a target is a class index, an integer; got {short_repr(target)}") from None
     if not is_plain(given) or given.dtype not in INTEGERS:
-        raise ValueError(f"a target is a class index, an integer; got {shown(target)}")
+        raise ValueError(f"a target is a class index, an integer; got {short_repr(target)}")
     if given.dim() > 1 or given.dim() == 1 and len(given) != B:
         raise ValueError(f"{B} image(s) need one target for all or {B} targets, got shape {tuple(given.shape)}")
     return given.long().expand(B).clone()      # the caller's tensor may change later
@@ -196,5 +218,5 @@ def class_indices(target, B):
 def index_in(what, index, count):
     """0 <= index < count, from an index that may count from the end. ValueError names the range."""
     if not isinstance(index, Integral) or isinstance(index, bool) or not -count <= index < count:
-        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {shown(index)}")
+        raise ValueError(f"the network has {what}s 0 to {count - 1}; got {short_repr(index)}")
     return int(index) % count

@@ -8,8 +8,16 @@ import torch
 
 from minixai.networks.vit import ViT
 from minixai.score import class_score
-from minixai.trace.common import NO_CLASS, as_the_weights, check_finite, index_in, pick_target, undisturbed, unwrapped
-from minixai.trace.foreign.vit import reader_for
+from minixai.trace.common import (
+    NO_CLASS,
+    as_the_weights,
+    channel_errors,
+    check_finite,
+    index_in,
+    pick_target,
+    undisturbed,
+    unwrapped,
+)
 from minixai.trace.heads import outputs_of, score_gradients_of, scores_of, value_norms_of
 
 ALSO = ("scores", "score_gradients", "value_norms")      # recorded only when asked for
@@ -50,7 +58,8 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
     differentiate = gradients or "score_gradients" in also
     if differentiate or target is not None:
         must_have_classes(model)
-    with undisturbed(model, image), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
+    with (undisturbed(model), channel_errors(model, image), torch.inference_mode(False),
+          torch.set_grad_enabled(differentiate)):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
         model_input = as_the_weights(image, model).detach().requires_grad_(differentiate)
         prefix_tokens, grid = reader.token_layout(model_input)
@@ -79,6 +88,7 @@ def reader_of(model):
     model = unwrapped(model)
     if isinstance(model, ViT):
         return OurViT(model)
+    from minixai.trace.foreign.vit import reader_for  # late: a network of ours needs no search for its blocks
     if (reader := reader_for(model)) is not None:
         return reader
     raise TypeError("attention methods read a ViT, a stack of equal blocks with attention between all patches; a "
