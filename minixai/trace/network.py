@@ -1,4 +1,4 @@
-"""The network again, for methods that ask it more than once."""
+"""The network once more, for methods that run it more than once."""
 import torch
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from minixai.trace.vit import is_vit
 
 
 class Network:
-    """The network that was recorded, for methods that ask it again, in eval mode; what it gives has no graph.
+    """The network that was recorded, for methods that run it again. It runs in eval mode; no result has a graph.
 
     Threads may share the network.
     """
@@ -26,7 +26,7 @@ class Network:
         return record_cnn(self.model, **{**recorded, **changes})
 
     def of(self, images) -> Tensor:
-        """Images (N,3,H,W) -> logits (N,C)."""
+        """Images (N,3,H,W) -> logits (N,C), float32. ValueError for NaN or infinity."""
         return logits_of(self.model, images)
 
     def after(self, maps, index) -> Tensor:
@@ -52,9 +52,9 @@ class Network:
         return torch.zeros_like(along).float() if change is None else change.detach().float()
 
     def full_gradient(self) -> list[tuple[str, Tensor]]:
-        """The score of each image as a sum: [(name, term)], terms (B,3,H,W), (B,K,h,w) and (B,K); see bias_terms.py.
+        """The terms [(name, term)] whose sum is each image's score, (B,3,H,W), (B,K,h,w) or (B,K); see bias_terms.py.
 
-        ValueError for a ViT: attention multiplies what depends on the image, so such a sum does not give the score.
+        ValueError for a ViT: its attention multiplies numbers that depend on the image, so the sum is not the score.
         """
         if is_vit(self.model):
             raise ValueError("FullGrad takes apart the score of a convolutional network; in a ViT attention multiplies "
@@ -70,7 +70,10 @@ class Network:
         return logits_instead(self.model, images, self.layer, maps).float()
 
     def linear_weights(self) -> Tensor:
-        """(B,K): how much each channel's mean counts for the class. ValueError unless that is all that follows."""
+        """(B,K): the class's weights of the linear layer that reads the mean of each channel.
+
+        ValueError unless the mean and the linear layer are all that follows the recorded layer.
+        """
         head = getattr(self.model, "head", None)
         if not isinstance(self.model, CNN) or not isinstance(head, Head) or self.layer != self.model.layers[-1]:
             raise ValueError("CAM needs what follows the layer to be global average pooling and one linear layer, "

@@ -67,9 +67,10 @@ def _run(model, image, module, checked, which):
 
 
 def _kept_and_handed_on(output):
-    """What the layer returned, and a copy for the rest of the network, which may do to it in place what it likes.
+    """The layer's output, and a copy for the rest of the network, which may overwrite it in place.
 
-    The copy is one tensor object: once the pass is over it stands for what was made of it, and so does its gradient.
+    In-place operations keep the tensor object. After the pass it holds the overwritten numbers, and its gradient is
+    the gradient with respect to those.
     """
     own = output.detach().requires_grad_()
     return {"before": own, "after": own.clone()}
@@ -96,7 +97,7 @@ def _find_layer(model, layer):
 
 
 def _maps_or_tokens(output, name, vit):
-    """What the layer returned, if it is feature maps or, in a ViT, tokens."""
+    """The feature maps or, in a ViT, tokens in a layer's output. ValueError if there are none."""
     first = output[0] if vit and isinstance(output, tuple) else output      # a block also returns its attention
     if isinstance(first, torch.Tensor) and (first.dim() == 4 or first.dim() == 3 and vit):
         if not first.is_floating_point():
