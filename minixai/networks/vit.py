@@ -27,7 +27,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens):
-        """tokens (B,T,D) -> new tokens (B,T,D), attention (B,M,T,T); row i holds the weights of all tokens for token i."""
+        """tokens (B,T,D) -> new tokens (B,T,D), attention (B,M,T,T), whose rows sum to 1."""
         q, k, v = self.split(self.qkv(tokens))
         # Without the division by sqrt(D/M) the dot products grow with the width, and the softmax saturates.
         scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)                      # (B,M,T,T)
@@ -74,7 +74,7 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """A Vision Transformer: patches, CLS, L blocks, head. Published ViTs differ in these arguments; SIZES lists them."""
+    """A Vision Transformer: patches, CLS, L blocks, head. SIZES lists the arguments of published ViTs."""
 
     def __init__(self, image_size, patch_size, width, depth, heads, classes, *,
                  mlp_ratio=4.0, prefix_tokens=1, layer_scale=None, antialias=False):

@@ -93,7 +93,7 @@ def hooked(hooks):
 
 
 def copy_of(model, dtype=None) -> nn.Module:
-    """A deep copy in the model's own mode and its own or another dtype. Other threads may be recording from the model."""
+    """A deep copy in the model's own mode and its own or another dtype. Threads may share the model."""
     with _lock, torch.inference_mode(False):        # or the weights of the copy could not be differentiated through
         copy = deepcopy(model).to(dtype)
         for module, copied in zip(model.modules(), copy.modules()):
