@@ -95,7 +95,7 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, capture
 
 def is_stage(model, layer) -> bool:
     """Whether the network can be cut in two behind this layer, a stage's name."""
-    return isinstance(model, CNN) and isinstance(layer, str) and layer in model.layers
+    return isinstance(model, CNN) and layer in model.layers
 
 
 class LazyNetwork:
