@@ -211,6 +211,13 @@ def test_a_stage_of_ours_is_recorded_without_the_code_for_other_networks():
     assert trace.network.of(image).shape == (2, C)
 
 
+def test_traces_are_compared_as_objects():
+    """Not tensor by tensor, which would raise."""
+    for record, make, layer in CASES:
+        one, other = (record(make(), random_images(), 1, layer) for _ in range(2))
+        assert one == one and one != other and len({one, other}) == 2
+
+
 def test_a_copied_trace_runs_the_network_again_too():
     trace = copy.deepcopy(record_cnn(ours(), random_images(), 1, "stage2"))
     same(trace, trace.network.again())
