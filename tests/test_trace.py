@@ -451,6 +451,12 @@ def test_a_network_that_breaks_down_is_left_as_it_was(record, make, layer):
 
 
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
+def test_an_image_with_other_channels_is_refused(record, make, layer):
+    with pytest.raises(ValueError, match="first convolution takes 3 channels, the image .* has 1"):
+        record(make(), random_images()[:, :1], 1, layer)
+
+
+@pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 @pytest.mark.parametrize("image, message", [
     (random_images()[0], r"an image is a tensor \(B,3,H,W\); got \(3, 24, 16\)"),
     (random_images().numpy(), "an image is a tensor"),
