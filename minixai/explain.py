@@ -10,7 +10,7 @@ from minixai.cams import CAMS
 from minixai.gradcam import Cam
 from minixai.recipe import reads, reads_class
 from minixai.trace import ALSO, NO_CLASS, CnnTrace, VitTrace, is_vit, reader_of, record_cnn, record_vit, token_layer
-from minixai.trace.common import all_finite, shown
+from minixai.trace.common import all_finite, short_repr
 
 METHODS = {**CAMS, **ATTENTIONS}
 
@@ -139,7 +139,7 @@ def _recipe(method, model, head):
 def recipe_named(method):
     """The recipe of that name. ValueError lists those that there are."""
     if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(f"no method {shown(method)}; there are {', '.join(METHODS)}")
+        raise ValueError(f"no method {short_repr(method)}; there are {', '.join(METHODS)}")
     return METHODS[method]
 
 

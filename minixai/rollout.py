@@ -1,15 +1,15 @@
-"""Attention maps: which patches did the CLS token take from? Read from one layer, or followed through all of them.
+"""Attention maps: from which patches did the CLS token take? Read from one layer, or followed through all layers.
 
-    A1  A     = softmax(q k^T) of every layer and head; row i says what token i took from each token         (trace/)
+    A1  A     = softmax(q k^T) of every layer and head; row i: how much token i took from each token        (trace/)
     A2  F_l   = one matrix per layer: the mean of its heads, or one head
     A3  R_l   = add what the skip connection carries past the attention: half itself, half attention
     A4  r     = the CLS row of one layer, or of the product R_L ··· R_1: what CLS holds of each input token
     A5  map   = drop CLS's own column, fold the patches back into their grid
 
 The plain attention map leaves A3 out and reads one layer. Attention rollout (Abnar and Zuidema 2020,
-https://arxiv.org/abs/2005.00928, equation 1) uses all five. Neither looks at a class: they say where information
-came from, not what it was used for. Methods that do look at one weigh the attention in A2 with its gradient
-(evidence.py).
+https://arxiv.org/abs/2005.00928, equation 1) uses all five. Neither reads a class: they say where information
+came from, not what it was used for. Methods that read a class multiply the attention in A2 by its gradient
+(attention/evidence.py).
 
 Letters: L layers, M heads, T = prefix + gh·gw tokens, of which CLS is the first. A batch passes through in front.
 """
@@ -17,53 +17,54 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from minixai import heatmap, recipe
 from minixai.score import class_score
 
 
-def mean_heads(attention):
+def mean_heads(attention: Tensor) -> Tensor:
     """A2 mean of the heads: attention (L,M,T,T) -> fused (L,T,T)
 
-    Each head's rows sum to one, so the mean's rows do too. What single heads do differently is lost here.
+    The rows of each head sum to one, and so do the rows of the mean. Differences between heads are lost here.
     """
     return attention.mean(dim=-3)
 
 
-def one_head(attention, head):
+def one_head(attention: Tensor, head: int) -> Tensor:
     """A2 one head: attention (L,M,T,T), head -> fused (L,T,T)"""
     return attention[..., head, :, :]
 
 
-def no_skip(fused):
+def no_skip(fused: Tensor) -> Tensor:
     """A3 leave the skip out: fused (L,T,T) -> mixing (L,T,T)
 
-    The map of one layer shows what its attention took, not what passed beside it.
+    The map of one layer shows its attention alone, without the residual connection.
     """
     return fused
 
 
-def half_skip(fused):
+def half_skip(fused: Tensor) -> Tensor:
     """A3 half skip, half attention: fused (L,T,T) -> mixing (L,T,T)
 
-    A block adds its attention to what the token already was, so a token is taken to be half itself: 0.5 A + 0.5 I.
-    Rows are brought back to a sum of one; that matters where a fusion leaves another sum (the maximum of the heads).
+    A block adds the output of its attention to the token, so half of a token counts as itself: 0.5 A + 0.5 I.
+    Rows are divided by their sum. It is one already, except after a fusion such as the maximum of the heads.
     """
     identity = torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
-    mixing = torch.lerp(fused, identity, 0.5)       # half way from one to the other, in one pass over memory
+    mixing = torch.lerp(fused, identity, 0.5)       # their mean, in one pass over memory
     return mixing / mixing.sum(dim=-1, keepdim=True)
 
 
-def one_layer(mixing, layer):
+def one_layer(mixing: Tensor, layer: int) -> Tensor:
     """A4 one layer's CLS row: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., layer, :1, :]
 
 
-def multiply_layers(mixing, layer):
+def multiply_layers(mixing: Tensor, layer: int) -> Tensor:
     """A4 multiply down to the input: mixing (L,T,T), layer -> cls_attention (1,T)
 
-    The row of CLS at the given layer times the matrix of the layer below, and so on down to the first. Only the CLS
-    row is read later, so one row goes through the layers here; it is the first row of the whole T x T product.
+    The row of CLS at the given layer times the matrix of the layer below, and so on down to the first. That is the
+    first row of the T x T product of all layers. A5 reads no other row.
     """
     last = layer % mixing.shape[-3]
     cls_attention = mixing[..., last, :1, :]
@@ -72,10 +73,10 @@ def multiply_layers(mixing, layer):
     return cls_attention
 
 
-def cls_to_grid(cls_attention, prefix_tokens, grid):
+def cls_to_grid(cls_attention: Tensor, prefix_tokens: int, grid: tuple) -> Tensor:
     """A5 CLS row to grid: cls_attention (1,T), prefix_tokens, grid -> coarse (gh,gw)
 
-    What CLS took from CLS, and from the other prefix tokens, belongs to no place in the image.
+    CLS and the other prefix tokens have no place in the image, so their columns are dropped.
     """
     patches = cls_attention[..., 0, prefix_tokens:]
     return patches.reshape(*patches.shape[:-1], *grid)
@@ -92,7 +93,7 @@ class Attn:
     M1: Callable = recipe.stage("full", heatmap.upsample)
     M2: Callable = recipe.stage("heatmap", heatmap.min_max)
 
-    def steps(self, trace):
+    def steps(self, trace) -> list[recipe.Step]:
         """A VitTrace -> [Step A1 … M2]. Every value keeps the batch in front."""
         recorded = recipe.Step("A1", "attention of every layer and head", trace.attention)
         if trace.attention_gradients is not None:

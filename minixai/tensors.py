@@ -10,7 +10,7 @@ from minixai.explain import Explanation, for_one_head, recipe_named, steps_of
 from minixai.gradcam import Cam
 from minixai.images import MAX_PIXELS
 from minixai.trace import NO_CLASS, CnnTrace, VitTrace, index_in
-from minixai.trace.common import all_finite, class_indices, is_plain, shown
+from minixai.trace.common import all_finite, class_indices, is_plain, short_repr
 
 MAPS, MATRICES = "(B,K,h,w)", "(B,L,M,T,T)"
 
@@ -146,7 +146,7 @@ def _pair(name, values, letters):
         pair = ()
     if len(pair) != 2 or not all(isinstance(number, Integral) and not isinstance(number, bool) and number > 0
                                  for number in pair):
-        raise ValueError(f"{name} is two positive integers {letters}; got {shown(values)}")
+        raise ValueError(f"{name} is two positive integers {letters}; got {short_repr(values)}")
     return tuple(int(number) for number in pair)
 
 
@@ -154,5 +154,5 @@ def _targets(target, B):
     """int64 (B,): NO_CLASS if nobody said which."""
     targets = class_indices(NO_CLASS if target is None else target, B)
     if target is not None and targets.min() < 0:
-        raise ValueError(f"a target is a class index, 0 or more; got {shown(target)}")
+        raise ValueError(f"a target is a class index, 0 or more; got {short_repr(target)}")
     return targets

@@ -1,5 +1,5 @@
 """A2 to A5 and the two recipes against slow loops written from Abnar and Zuidema 2020 (arXiv:2005.00928, section 3)."""
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -183,3 +183,9 @@ def test_from_a_network_to_a_map_on_an_image_that_is_not_square(prefix):
     assert values["A5"].shape == (1, 3, 5) and divmod(int(values["A5"].argmax()), 5) == (2, 1)
     row, column = divmod(int(values["M2"].argmax()), 20)
     assert values["M2"].shape == (1, 12, 20) and (row // 4, column // 4) == (2, 1)
+
+
+def test_a_recipe_cannot_be_changed():
+    """METHODS holds one recipe for all callers."""
+    with pytest.raises(FrozenInstanceError):
+        ROLLOUT.A3 = no_skip

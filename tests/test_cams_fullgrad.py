@@ -13,6 +13,9 @@ from minixai.gradcam import Cam
 from minixai.networks import zoo
 from minixai.networks.cnn import Head, small_cnn
 from minixai.networks.vit import ViT
+from minixai.score import class_score
+from minixai.trace import CaptureMode
+from minixai.trace.network import Network
 from tests.conftest import random_images
 
 C, SIZE = 4, (48, 40)
@@ -215,10 +218,10 @@ def test_frozen_weights_and_no_grad_around_it_change_nothing():
 
 def test_hooks_are_gone_after_an_error():
     model = network("small_cnn")
-    trace = recorded(model, recipe="gradcam").trace
-    trace.network.image = images()[:, :2]                       # not what the first convolution takes
+    two_channels = images()[:, :2]                              # not what the first convolution takes
+    again = Network(model, two_channels, "stage4", torch.tensor([0, 0]), class_score, CaptureMode())
     with pytest.raises(RuntimeError):
-        trace.network.full_gradient()
+        again.full_gradient()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 

@@ -17,11 +17,12 @@ from minixai.networks.cnn import Head
 from minixai.trace import record_cnn, record_vit
 from minixai.trace.common import copy_of, hooked, logits_of, undisturbed
 from minixai.trace.foreign.layers import feature_layers
+from tests.conftest import random_images
 from tests.test_foreign import Theirs
-from tests.test_trace import C, Foreign, images, in_training, ours, state, vit
+from tests.test_trace import C, Foreign, in_training, ours, state, vit
 
 THREADS, ROUNDS = 8, 2
-IMAGE = images()
+IMAGE = random_images()
 
 
 class Nested(nn.Module):

@@ -1,12 +1,15 @@
 """C1 and A1: what is recorded is right for any network, and the network does not notice."""
 import copy
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import minixai
 from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.trace import NO_CLASS, record_cnn, record_vit
 from tests.conftest import random_images, random_vit
@@ -194,6 +197,40 @@ def test_a_part_called_module_keeps_its_name():
     assert record_cnn(model, random_images(), 1, "module.body").layer == "module.body"
 
 
+def test_a_stage_of_ours_is_recorded_without_the_code_for_other_networks():
+    """No hook, no search for attention, and no Network: Grad-CAM does not run the network again."""
+    model, image, files = ours(), random_images(), set()
+    sys.setprofile(lambda frame, event, argument: files.add(frame.f_code.co_filename))
+    try:
+        trace = record_cnn(model, image, 1, "stage2")
+    finally:
+        sys.setprofile(None)
+    files = {Path(file) for file in files if Path(file).is_relative_to(Path(minixai.__file__).parent)}
+    assert {file.name for file in files} == {"cnn.py", "common.py", "score.py"}
+    assert not any(file.parent.name == "foreign" for file in files)
+    assert trace.network.of(image).shape == (2, C)
+
+
+def test_traces_are_compared_as_objects():
+    """Not tensor by tensor, which would raise."""
+    for record, make, layer in CASES:
+        one, other = (record(make(), random_images(), 1, layer) for _ in range(2))
+        assert one == one and one != other and len({one, other}) == 2
+
+
+def test_a_copied_trace_runs_the_network_again_too():
+    trace = copy.deepcopy(record_cnn(ours(), random_images(), 1, "stage2"))
+    same(trace, trace.network.again())
+
+
+def test_a_score_that_does_not_depend_on_the_layer_has_no_gradient():
+    constant = torch.ones(2, 1)
+    elsewhere = torch.ones(2, 1, requires_grad=True)
+    for score in (lambda logits, target: constant, lambda logits, target: elsewhere * 2):
+        with pytest.raises(ValueError, match="no gradient leads from the class score to layer 'stage4'"):
+            record_cnn(ours(), random_images(), 1, score=score)
+
+
 def test_nothing_recorded_hangs_on_a_graph():
     for record, make, layer in CASES:
         for value in vars(record(make(), random_images(), 1, layer)).values():
@@ -378,6 +415,7 @@ FAILURES = [    # model, layer, message
     (Foreign, "xyzzy", "its parts are body, act, .*fc; dots lead inside them"),
     (Foreign, None, "say which layer to look at: its parts are body, act"),
     (ours, 3, "no layer named 3"),
+    (ours, 1.5, "a layer is a name, a module, or the index of a ViT's block; got a float"),
     (Foreign, nn.Conv2d(3, 3, 3), "the layer given, a Conv2d, is not part of this model"),
     (Foreign, "unused", "layer 'unused' did not run in the forward pass"),
     (Foreign, "dead_end", "no gradient leads from the class score to layer 'dead_end'"),
@@ -410,6 +448,12 @@ def test_a_network_that_breaks_down_is_left_as_it_was(record, make, layer):
     with pytest.raises(RuntimeError):
         record(model, random_images(), 1, layer)
     assert state(model) == before
+
+
+@pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
+def test_an_image_with_other_channels_is_refused(record, make, layer):
+    with pytest.raises(ValueError, match="first convolution takes 3 channels, the image .* has 1"):
+        record(make(), random_images()[:, :1], 1, layer)
 
 
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)

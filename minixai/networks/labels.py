@@ -1,11 +1,11 @@
-"""From what a person calls a class to its index."""
+"""From the name of a class to its index."""
 from difflib import get_close_matches
 
 
-def find_class(wanted, labels):
-    """An index, or a name or a unique part of one, and the names of all classes -> the index.
+def find_class(wanted, labels) -> int:
+    """The index of a class, from its index or its name or a unique part of the name. labels: the names of all classes.
 
-    Case does not matter. ValueError names what comes near, with the indices, when nothing or more than one fits.
+    Case does not matter. ValueError, with similar names and their indices, if no class fits or more than one.
     """
     if not labels:
         raise ValueError("this network has no classes to choose from")
@@ -25,8 +25,8 @@ def find_class(wanted, labels):
     raise ValueError(f"no class is called {wanted!r}; {hint}")
 
 
-def is_integer(text):
-    """Whether int(text) will do. Not everything that str.isdigit calls a digit can be read as one: ² cannot."""
+def is_integer(text) -> bool:
+    """Whether int(text) succeeds. str.isdigit would be wrong: it accepts ², which int does not."""
     return text.removeprefix("-").isdecimal()
 
 

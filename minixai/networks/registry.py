@@ -1,7 +1,7 @@
 """Names to networks: `build` gives the architecture with random weights, `load` with trained ones.
 
-Weights are state dicts in half precision, in this package or, for large ones, in your cache folder. Such a file is
-hashed before it is read. A file of your own is not: it may hold any weights that fit. No file's own code is ever run.
+Weights are state dicts in half precision. They are in this package or, if they are large, in your cache folder; their
+hash is checked before they are read. A file of your own may hold any weights that fit. No code in a file is run.
 """
 import hashlib
 import io
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from minixai.files import opened, shown
 from minixai.images import Preprocess
@@ -30,7 +31,7 @@ TF_IMAGENET = Preprocess(size=(224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0
 
 @dataclass(frozen=True)
 class Entry:
-    """What minixai knows of a name."""
+    """A named network: its architecture, its preprocessing, its classes and its weights' file."""
     network: Callable               # () -> the network with random weights
     preprocess: Preprocess
     labels: Callable                # () -> the names of its classes, in order; empty for a network without a head
@@ -74,7 +75,7 @@ NETWORKS = {
     "resnet34": Entry(zoo.resnet34, IMAGENET, _imagenet_classes, "ResNet-34, 21.8 M weights"),
     "resnet50": Entry(zoo.resnet50, IMAGENET, _imagenet_classes, "ResNet-50, 25.6 M weights"),
     "vgg16": Entry(zoo.vgg16, IMAGENET, _imagenet_classes, "VGG16, 138 M weights"),
-    # One architecture may have several names: published weights differ in how they want their images.
+    # One architecture may have several names: published weights differ in their preprocessing.
     "deit_tiny": Entry(_vit("deit_tiny"), IMAGENET, _imagenet_classes, "DeiT-Tiny/16, 5.7 M weights"),
     "deit_small": Entry(_vit("vit_small"), IMAGENET, _imagenet_classes, "DeiT-Small/16, 22 M weights"),
     "deit_base": Entry(_vit("vit_base"), IMAGENET, _imagenet_classes, "DeiT-Base/16, 86 M weights"),
@@ -91,16 +92,19 @@ NETWORKS = {
 }
 
 
-def build(name):
-    """The named network with random weights (seed them with torch.manual_seed), in eval mode, with `preprocess`, the
-    way it wants its images, and `labels`, the names of its classes. ValueError for an unknown name."""
+def build(name) -> nn.Module:
+    """The named network with random weights, in eval mode. torch.manual_seed makes the weights repeatable.
+
+    It has `name`, `preprocess` (how an image is prepared for it) and `labels` (the names of its classes).
+    ValueError for an unknown name.
+    """
     entry = _entry(name)
     model = entry.network()
     model.name, model.preprocess, model.labels = name, entry.preprocess, entry.labels()
     return model.eval()
 
 
-def load(name, file=None):
+def load(name, file=None) -> nn.Module:
     """The named network with trained weights, in eval mode: minixai's own, or those in a file of yours.
 
     file: a state dict under minixai's names in half or full precision, such as `python -m weights_scripts.convert`
@@ -118,8 +122,8 @@ def load(name, file=None):
     return model
 
 
-def describe():
-    """A table for a person: each name, what it is, its input, its layers, and how to get what is missing."""
+def describe() -> str:
+    """A table of all networks for a person: name, input, layers, and how to get the weights."""
     table = "\n".join(_describe(name, entry) for name, entry in NETWORKS.items())
     return f"{table}\n\n* published weights, in a checkout of minixai: {CONVERTER.format('NAME')}"
 
@@ -148,13 +152,13 @@ def _how_to_get(name, entry):
     return "missing from this installation"
 
 
-def weights_path(name):
-    """Where the weights of a name lie, or would lie."""
+def weights_path(name) -> Path:
+    """The file of a network's weights, which may not exist yet. ValueError for an unknown name."""
     return (cache_folder() if _entry(name).script else PACKAGED) / f"{name}.pt"
 
 
-def cache_folder():
-    """MINIXAI_CACHE, else minixai in XDG_CACHE_HOME, else ~/.cache/minixai."""
+def cache_folder() -> Path:
+    """The folder of large weights: MINIXAI_CACHE, else minixai in XDG_CACHE_HOME, else ~/.cache/minixai."""
     own = os.environ.get("MINIXAI_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(own) if own else Path(shared) / "minixai"
@@ -184,7 +188,7 @@ def _read(path, entry):
 
 def _of_user(name, path, entry):
     state = read_state_dict(path)
-    with torch.device("meta"):                      # names and shapes are all that is asked for
+    with torch.device("meta"):                      # names and shapes are enough
         lines = misfits(state, entry.network())
     if lines:
         raise ValueError(f"{shown(path)} does not fit {name}: {in_short(lines)}; another library's file goes through "

@@ -1,4 +1,4 @@
-"""State dicts, which are names and their tensors: read from a file, compared with a model, copied into it."""
+"""State dicts (name -> tensor): read from a file, compared with a model, copied into it."""
 import os
 import pickle
 import re
@@ -10,21 +10,21 @@ from minixai.files import opened, shown, zip_parts
 
 
 def read_state_dict(path):
-    """A file that torch.save wrote -> {name: tensor}, on the processor. No code that it brings along is run.
+    """A file that torch.save wrote -> {name: tensor}, on the CPU. No code in the file is run.
 
-    ValueError, in one line, for a file that is damaged or holds something else, OSError for one that cannot be opened.
+    ValueError, in one line, for a file that is damaged or holds something else; OSError for one that cannot be opened.
     """
     with opened(path) as file:
         return state_dict_in(file, path)
 
 
 def state_dict_in(file, path):
-    """The state dict in an open file, as read_state_dict; `path` is its name in what goes wrong."""
+    """The state dict in an open file, as read_state_dict; path: its name in messages."""
     return as_state_dict(unpickled(file, path), path)
 
 
 def as_state_dict(values, path):
-    """What came out of a file, if it is a state dict of plain tensors; else a ValueError."""
+    """The values that a file holds. ValueError unless they are a state dict of plain tensors."""
     if not isinstance(values, dict) or not values or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in values.items()):
         raise ValueError(f"{shown(path)}: not a state dict, which is names and their tensors")
@@ -32,7 +32,7 @@ def as_state_dict(values, path):
         raise ValueError(f"{shown(path)}: {len(odd)} of its tensors are sparse, quantised, nested or without numbers, "
                          f"the first is {shown(odd[0])}")
     storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in values.values()}
-    # Two layers may share their weights. A tensor that repeats a few numbers can claim to be of any size.
+    # A tensor with a stride of 0 repeats a few numbers and may have any size. Two layers that share weights are fine.
     if sum(value.numel() * value.element_size() for value in values.values()) > 2 * sum(storages.values()):
         raise ValueError(f"{shown(path)}: its tensors repeat the same few numbers; save them with .contiguous()")
     return values
@@ -44,7 +44,7 @@ def _is_plain(tensor):
 
 
 def unpickled(file, path):
-    """What torch.save wrote into an open file. No code that it brings along is run."""
+    """What torch.save wrote into an open file. No code in it is run. ValueError, in one line, if it is damaged."""
     damaged = f"{shown(path)}: no file of weights, or damaged, or cut short"
     try:
         return load_tensors(file)
@@ -53,33 +53,33 @@ def unpickled(file, path):
             raise ValueError(f"{shown(path)} holds more than tensors ({shown(code[1] or code[2])}), and minixai runs "
                              "no code that a file brings along; save its state dict alone") from None
         raise ValueError(damaged) from None
-    except Exception as error:      # torch's reader meets a damaged file with RuntimeError, EOFError, KeyError and more
+    except Exception as error:      # torch.load raises RuntimeError, EOFError, KeyError and more for a damaged file
         first_line = str(error).strip().partition("\n")[0]
         raise ValueError(f"{damaged} ({shown(first_line) or type(error).__name__})") from None
 
 
 def load_tensors(file):
-    """torch.load of an open file, once it is known that it unpacks to no more than its own size."""
+    """torch.load of an open file, after a check that it unpacks to no more than its own size."""
     if file.read(4) == b"PK\3\4":
         parts, size = zip_parts(file), file.seek(0, os.SEEK_END)
-        # torch.save compresses nothing. Zeros compressed a thousandfold would be unpacked before they are looked at.
+        # torch.save compresses nothing. A compressed file of zeros could unpack to a thousand times its size.
         if sum(part.file_size for part in parts) > size:
             raise ValueError("it unpacks to more than its own size")
     file.seek(0)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"torch\.")     # they do not say which file they are about
+        warnings.filterwarnings("ignore", module=r"torch\.")     # they do not name the file
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def load_into(model, state):
-    """Copy a state dict into a model of ours. ValueError lists, tensor by tensor, all that does not fit."""
+    """Copy a state dict into a model of ours. ValueError lists every tensor that does not fit."""
     if lines := misfits(state, model):
         raise ValueError("these weights do not fit this network:\n  " + "\n  ".join(lines))
     model.load_state_dict(state)
 
 
 def misfits(state, model):
-    """What of a state dict does not fit a model, one line a tensor; an empty list if load_state_dict will succeed."""
+    """One line for each tensor of a state dict that does not fit a model; none if load_state_dict will succeed."""
     ours = model.state_dict()
     lines = [f"missing      {name} {tuple(value.shape)}" for name, value in ours.items() if name not in state]
     lines += [f"not ours     {shown(name)} {tuple(value.shape)}" for name, value in state.items() if name not in ours]
@@ -91,7 +91,7 @@ def misfits(state, model):
 
 
 def in_short(lines):
-    """The lines of `misfits` in one: how many of each kind, and the first of them."""
+    """The lines of `misfits` in one line: the number of each kind, and the first of each."""
     kinds = {}
     for line in lines:
         kind, _, rest = line.partition("  ")

@@ -3,8 +3,8 @@
     image ─ cut into patches ─ embed ─ put CLS in front ─ block 1 … block L ─ norm ─ CLS token ─ head ─► logits
                                                              └ softmax(q k^T) = A_1 … A_L, the attention ┘
 
-The library call F.scaled_dot_product_attention is faster because it never builds A. Here A is the point, so it is
-built, used, and returned: one path, not a second one for pictures that could drift from the first.
+The library call F.scaled_dot_product_attention is faster because it never builds A. This library is about A, so it is
+built, used and returned. There is no second path for pictures that could drift from the first.
 
 Letters: B images, M heads, D width, gh x gw patches, T = prefix tokens + gh·gw.
 """
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention that also returns what each token looked at."""
+    """Multi-head self-attention that also returns its attention matrices."""
 
     def __init__(self, width, heads):
         super().__init__()
@@ -27,9 +27,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens):
-        """tokens (B,T,D) -> new tokens (B,T,D), attention (B,M,T,T); row i says what token i took from each j."""
+        """tokens (B,T,D) -> new tokens (B,T,D), attention (B,M,T,T), whose rows sum to 1."""
         q, k, v = self.split(self.qkv(tokens))
-        # Divided by sqrt(D/M), or the dot products grow with the width and the softmax saturates.
+        # Without the division by sqrt(D/M) the dot products grow with the width, and the softmax saturates.
         scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)                      # (B,M,T,T)
         attention = scores.softmax(dim=-1)
         mixed = (attention @ v).transpose(1, 2).reshape(tokens.shape)                    # heads side by side again
@@ -42,18 +42,20 @@ class Attention(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor per channel on what a block adds (Touvron et al. 2021, CaiT, eq. 10)."""
+    """A learned factor per channel, by which the output of a residual branch is multiplied (Touvron et al. 2021, CaiT,
+    eq. 10)."""
 
     def __init__(self, width, start):
         super().__init__()
         self.factor = nn.Parameter(torch.full((width,), float(start)))
 
     def forward(self, tokens):
+        """(B,T,D) -> (B,T,D)."""
         return tokens * self.factor
 
 
 class Block(nn.Module):
-    """Tokens look at each other, then each thinks alone; both are added to what was there (pre-norm)."""
+    """Self-attention, then a per-token MLP, each with a residual connection (pre-norm)."""
 
     def __init__(self, width, heads, mlp_width, layer_scale):
         super().__init__()
@@ -65,13 +67,14 @@ class Block(nn.Module):
         self.scale2 = LayerScale(width, layer_scale) if layer_scale else nn.Identity()
 
     def forward(self, tokens):
+        """tokens (B,T,D) -> tokens (B,T,D), attention (B,M,T,T)."""
         mixed, attention = self.attention(self.norm1(tokens))
         tokens = tokens + self.scale1(mixed)
         return tokens + self.scale2(self.mlp(self.norm2(tokens))), attention
 
 
 class ViT(nn.Module):
-    """Patches, CLS, L blocks, head. The arguments are what published ViTs differ in; `build` names their sizes."""
+    """A Vision Transformer: patches, CLS, L blocks, head. SIZES lists the arguments of published ViTs."""
 
     def __init__(self, image_size, patch_size, width, depth, heads, classes, *,
                  mlp_ratio=4.0, prefix_tokens=1, layer_scale=None, antialias=False):
@@ -86,7 +89,7 @@ class ViT(nn.Module):
         self.classes = classes
         side = image_size // patch_size
         self.patches = nn.Conv2d(3, width, patch_size, stride=patch_size)
-        # A prefix token's position would be one constant added to another; they are kept as one parameter.
+        # A prefix token and its position are constants that are always added: one parameter holds their sum.
         self.prefix = nn.Parameter(0.02 * torch.randn(prefix_tokens, width))
         self.positions = nn.Parameter(0.02 * torch.randn(width, side, side))
         self.blocks = nn.ModuleList(Block(width, heads, int(mlp_ratio * width), layer_scale) for _ in range(depth))
@@ -108,7 +111,7 @@ class ViT(nn.Module):
         return self.head(cls), attentions
 
     def grid(self, image):
-        """(gh, gw): into how many patches an image (B,3,H,W) is cut. ValueError if it does not divide."""
+        """(gh, gw), the number of patches of an image (B,3,H,W). ValueError if the patch size does not divide it."""
         H, W = image.shape[-2:]
         if H % self.patch_size or W % self.patch_size:
             raise ValueError(f"an image of {H}x{W} pixels cannot be cut into patches of {self.patch_size}x"
@@ -116,9 +119,9 @@ class ViT(nn.Module):
         return H // self.patch_size, W // self.patch_size
 
     def embed(self, image):
-        """image (B,3,H,W) -> tokens (B,T,D): a linear map of each patch, plus its place, behind the prefix.
+        """image (B,3,H,W) -> tokens (B,T,D): the prefix tokens, then a linear map of each patch plus its position.
 
-        A convolution whose stride is its size is exactly "cut into patches and apply one linear layer to each".
+        A convolution whose stride equals its kernel size applies one linear layer to each patch.
         """
         places = self._positions_for(self.grid(image))
         patches = (self.patches(image) + places).flatten(-2).transpose(-2, -1)           # (B,gh·gw,D)

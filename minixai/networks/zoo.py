@@ -1,8 +1,8 @@
 """The networks that Grad-CAM is usually shown on, written by hand as named stages.
 
 Each is one table and one short function. `width` multiplies every number of channels: width=1/8 is the same
-network, small enough for a test. Convolutions start as He et al. advise (arXiv:1502.01852). No ReLU works in
-place. Left out is what acts in training only: dropout and stochastic depth.
+network, small enough for a test. Convolutions are initialised after He et al. (arXiv:1502.01852). No ReLU works
+in place. Dropout and stochastic depth are left out: they act in training only.
 """
 from torch import nn
 from torch.nn import functional as F
@@ -13,8 +13,8 @@ from minixai.networks.cnn import CNN, ConvNorm, Head, Residual
 class Bottleneck(nn.Module):
     """1x1 down to a quarter of the channels, 3x3, 1x1 back up, and a skip (He et al. 2015, figure 5).
 
-    The stride sits on the 3x3 convolution. In the paper it sits on the first 1x1, which then never looks at
-    three positions in four; the weights that circulate for torch are of the later form.
+    The stride is on the 3x3 convolution. In the paper it is on the first 1x1, which then skips three positions in
+    four. The published weights for torch are for the stride on the 3x3 convolution.
     """
 
     def __init__(self, channels_in, channels, stride=1):
@@ -27,6 +27,7 @@ class Bottleneck(nn.Module):
         self.skip = nn.Identity() if same else ConvNorm(channels_in, channels, 1, stride)
 
     def forward(self, x):
+        """(B,K,h,w) -> (B,K',h/stride,w/stride)."""
         inside = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
         return F.relu(inside + self.skip(x))
 
@@ -96,7 +97,7 @@ def vgg16(classes=1000, width=1.0):
 
 
 class VGGHead(nn.Module):
-    """Pool to 7x7, then three linear layers: no weighted mean of the maps, so plain CAM cannot be had."""
+    """Pool to 7x7, then three linear layers. The score is no weighted mean of the maps, so plain CAM does not apply."""
 
     def __init__(self, channels, hidden, classes):
         super().__init__()
@@ -106,7 +107,7 @@ class VGGHead(nn.Module):
 
     def forward(self, activations):
         """(B,K,h,w) -> logits (B,C)."""
-        # The second pooling does nothing to the 7x7 of a 224-pixel image. It lets other sizes through.
+        # The second pooling changes nothing for a 224-pixel image, whose map is 7x7. Other sizes need it.
         pooled = F.adaptive_avg_pool2d(F.max_pool2d(activations, 2), 7)
         hidden = F.relu(self.fc2(F.relu(self.fc1(pooled.flatten(1)))))
         return self.fc3(hidden)
@@ -153,7 +154,8 @@ def efficientnet_lite0(classes=1000, width=1.0):
 class InvertedResidual(nn.Module):
     """1x1 up, one filter for each channel, 1x1 down, and a skip between the narrow ends.
 
-    Sandler et al. 2018 (MobileNetV2), figure 3. No ReLU after the way down: few channels lose too much by it.
+    Sandler et al. 2018 (MobileNetV2), figure 3. No ReLU follows the last 1x1: it would destroy information in so few
+    channels.
     """
 
     def __init__(self, channels_in, channels, stride, kernel, expansion):
@@ -165,12 +167,13 @@ class InvertedResidual(nn.Module):
         self.skips = stride == 1 and channels_in == channels
 
     def forward(self, x):
+        """(B,K,h,w) -> (B,K',h/stride,w/stride), rounded up."""
         inside = self.project(self.depthwise(self.expand(x)))
         return x + inside if self.skips else inside
 
 
 class SameConvNorm(nn.Sequential):
-    """Convolution, batch norm and activation as the EfficientNets of TensorFlow have them, epsilon 0.001."""
+    """Convolution, batch norm (epsilon 0.001) and activation, as in TensorFlow's EfficientNets."""
 
     def __init__(self, channels_in, channels, kernel, stride=1, groups=1, act=nn.ReLU6):
         super().__init__()
@@ -185,8 +188,8 @@ class SameConvNorm(nn.Sequential):
 class SameConv2d(nn.Conv2d):
     """A convolution padded by TensorFlow's rule "SAME": n positions become ceil(n / stride).
 
-    Where that takes an odd number of zeros, the odd one goes to the right and below. torch's padding=1 begins
-    on the left and above: the same shape, but the map moves by one pixel and the logits are others.
+    If the number of zeros is odd, the extra one goes to the right and below. torch's padding=1 adds zeros on the left
+    and above too: the shape is the same, but the map moves by one pixel and the logits differ.
     """
 
     def forward(self, x):
@@ -212,6 +215,6 @@ def _scaled(channels, width):
 
 
 def _start_as_he(module):
-    # torch's default start shrinks the signal at each ReLU: after VGG16's thirteen no trace of it is left.
+    # With torch's default initialisation each ReLU shrinks the signal: VGG16's thirteen layers reduce it to nothing.
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")

@@ -1,42 +1,43 @@
-"""What a network adds on its way: where a score comes from that is not gradient times image.
+"""The terms of FullGrad: a score as gradient times image plus one term for every bias of the network.
 
 A network of convolutions, ReLUs and poolings without biases is proportional to its image, piece by piece, so its score
-is the sum of gradient times image. Every bias adds to that: its value, times the gradient where it is added. Srinivas
-and Fleuret 2019 (https://arxiv.org/abs/1905.00780) take a score apart in this way, and count as implicit biases what
-other modules add: a batch norm by its mean, a curved activation by not being proportional to its input.
+is the sum of gradient times image. Every bias adds its value times the gradient at the place where it is added.
+Srinivas and Fleuret 2019 (https://arxiv.org/abs/1905.00780) decompose a score in this way. They count implicit biases
+too: a batch norm subtracts its mean, and a curved activation is not proportional to its input.
 """
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minixai.trace.common import hooked, logits_in
 
 AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)         # in eval mode
-ROUNDING = 1e-5         # of the largest output; below that, an addition is none
+ROUNDING = 1e-5         # of the largest output; below that, a bias term is none
 
 
-def full_gradient(model, image, target, score):
-    """The score of each image, taken apart: [(name, term)], which add up to it for a piecewise linear network.
+def full_gradient(model, image, target, score) -> list[tuple[str, Tensor]]:
+    """The terms [(name, term)] of each image's score; for a piecewise linear network their sum is the score.
 
-    First ("image", gradient times image (B,3,H,W)), then for each module that adds something: gradient of the score
-    with respect to its output, times what it added, (B,K,h,w) or, behind the pooling, (B,K). Where two numbers that
-    both depend on the image are multiplied, as in squeeze and excitation, or where something is added outside of
-    modules, they do not add up to it.
+    image: (B,3,H,W); target: (B,); score: a C1 stage. The model is in eval mode, and gradients are switched on.
+    The first term is ("image", gradient times image (B,3,H,W)). Each module with a bias term follows: the gradient of
+    the score with respect to its output, times its bias term, (B,K,h,w) or, behind the pooling, (B,K). The sum is not
+    the score where two numbers that both depend on the image are multiplied, as in squeeze and excitation, or where
+    something is added outside of modules.
     """
-    added = []                              # (name, what was added, the module's output)
+    added = []                              # (name, bias term, the module's output)
     image = image.detach().requires_grad_()
     with hooked([hook for name, module in _units(model) for hook in _watch(module, name, added)]):
         logits = logits_in(model(image.clone()))
     outputs = [image, *(output for _, _, output in added)]
     gradients = torch.autograd.grad(score(logits.float(), target[:, None]).sum(), outputs, allow_unused=True)
-    factors = [("image", image.detach()), *((name, addition) for name, addition, _ in added)]
+    factors = [("image", image.detach()), *((name, term) for name, term, _ in added)]
     return [(name, (factor * gradient).float()) for (name, factor), gradient in zip(factors, gradients)
             if gradient is not None]
 
 
 def _units(module, name=""):
-    """(name, module) of what is taken as one: modules without parts, and those with weights of their own.
+    """(name, module) of each module that has no parts, or has weights of its own beside its parts.
 
-    The latter may be more than one of torch's layers: a batch norm with its activation inside is one unit.
+    The second kind may do what two of torch's layers do: a batch norm with an activation inside is one unit.
     """
     for short, part in module.named_children():
         inside = f"{name}.{short}" if name else short
@@ -48,15 +49,15 @@ def _units(module, name=""):
 
 
 def _watch(module, name, added):
-    """Two hooks: before the module runs, what it will add; afterwards its output, and a copy for what follows."""
-    additions = []
+    """Two hooks. The one before the module's run notes its bias term, the one after it its output."""
+    terms = []
 
     def before(module, inputs):
         one_tensor = len(inputs) == 1 and isinstance(inputs[0], torch.Tensor)
-        additions.append(addition(module, inputs[0].detach()) if one_tensor else None)
+        terms.append(bias_term(module, inputs[0].detach()) if one_tensor else None)
 
     def after(module, inputs, output):
-        this = additions.pop()
+        this = terms.pop()
         if this is None:
             return None
         added.append((name, this, output))
@@ -65,10 +66,11 @@ def _watch(module, name, added):
     return (module.register_forward_pre_hook, before), (module.register_forward_hook, after)
 
 
-def addition(module, x):
-    """What a module adds to what is proportional to its input: f(x) - J x, with J its Jacobian at x. None for nothing.
+def bias_term(module, x) -> Tensor | None:
+    """The part of a module's output f(x) that is not proportional to x: f(x) - J x, with J its Jacobian at x.
 
-    A convolution's bias, beta - gamma mean / deviation of a batch norm in eval mode, and of ReLU6 the 6 where it cuts.
+    It has the output's shape. None where it is zero. Examples: a convolution's bias; beta - gamma mean / deviation of a
+    batch norm in eval mode; the 6 of ReLU6 where it cuts off.
     """
     with torch.no_grad():
         if _is_affine(module):
@@ -82,12 +84,12 @@ def addition(module, x):
 
 
 def _is_affine(module):
-    """Whether it computes just what a layer of torch does: a subclass may compute more, such as an activation."""
+    """Whether it computes exactly what a layer of torch does. A subclass may compute more, such as an activation."""
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in AFFINE)
 
 
 def _proportional_part(module, x):
-    """J x, by differentiating backwards twice: J^T v is linear in v, and its derivative along x is J x."""
+    """J x, by two backward passes: J^T v is linear in v, and its derivative along x is J x."""
     with torch.enable_grad():
         x = x.requires_grad_()
         value = module.forward(x.clone())

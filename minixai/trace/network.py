@@ -1,40 +1,41 @@
-"""The network again, for methods that ask it more than once."""
+"""The network once more, for methods that run it more than once."""
 import torch
+from torch import Tensor
 
 from minixai.networks.cnn import CNN, Head
-from minixai.score import class_score
 from minixai.trace.bias_terms import full_gradient
-from minixai.trace.common import hooked, logits_in, logits_of, undisturbed
-from minixai.trace.foreign.tokens import channels_last, unfold, with_first
+from minixai.trace.cnn import CnnTrace, is_stage, record_cnn
+from minixai.trace.common import logits_of, undisturbed
 from minixai.trace.vit import is_vit
 
 
 class Network:
-    """The network that was recorded, for methods that ask it again, in eval mode; what it gives has no graph.
+    """The network that was recorded, for methods that run it again. It runs in eval mode; no result has a graph.
 
     Threads may share the network.
-    image: (B,3,H,W), target: (B,), score: a C1 stage, all as they were recorded.
     """
 
-    def __init__(self, model, image, layer, target, by_stages, record, score=class_score):
+    def __init__(self, model, image, layer, target, score, capture):
+        """image: (B,3,H,W), target: (B,), score: a C1 stage, capture: a CaptureMode, all as they were recorded."""
         self.model, self.image, self.layer, self.target, self.score = model, image, layer, target, score
-        self._by_stages, self._record = by_stages, record
+        self.capture = capture
 
-    def again(self, **changes):
-        """Record once more with another target, layer, score or image: a CnnTrace."""
-        return self._record(**{"target": self.target, "layer": self.layer, **changes})
+    def again(self, **changes) -> CnnTrace:
+        """Record once more with another target, layer, score, image or capture: a CnnTrace."""
+        recorded = {name: getattr(self, name) for name in ("image", "target", "layer", "score", "capture")}
+        return record_cnn(self.model, **{**recorded, **changes})
 
-    def of(self, images):
-        """Images (N,3,H,W) -> logits (N,C)."""
+    def of(self, images) -> Tensor:
+        """Images (N,3,H,W) -> logits (N,C), float32. ValueError for NaN or infinity."""
         return logits_of(self.model, images)
 
-    def after(self, maps, index):
+    def after(self, maps, index) -> Tensor:
         """Feature maps (N,K,h,w) in place of those that the layer returned for image `index` -> logits (N,C)."""
         maps = maps.to(self.image)
         with undisturbed(self.model), torch.no_grad():
             return self._logits_from(maps, self.image[index].expand(len(maps), -1, -1, -1))
 
-    def curvature_along(self, maps):
+    def curvature_along(self, maps) -> Tensor:
         """H A (B,K,h,w): how the score's gradient changes along A, the feature maps (B,K,h,w) of all images.
 
         H is the Hessian of the score with respect to A, and too large to build; its product with one vector is the
@@ -50,10 +51,10 @@ class Network:
             change, = torch.autograd.grad(slope, maps, grad_outputs=along, allow_unused=True)
         return torch.zeros_like(along).float() if change is None else change.detach().float()
 
-    def full_gradient(self):
-        """The score of each image as a sum: [(name, term)], terms (B,3,H,W), (B,K,h,w) and (B,K); see additions.py.
+    def full_gradient(self) -> list[tuple[str, Tensor]]:
+        """The terms [(name, term)] whose sum is each image's score, (B,3,H,W), (B,K,h,w) or (B,K); see bias_terms.py.
 
-        ValueError for a ViT: attention multiplies what depends on the image, so such a sum does not give the score.
+        ValueError for a ViT: its attention multiplies numbers that depend on the image, so the sum is not the score.
         """
         if is_vit(self.model):
             raise ValueError("FullGrad takes apart the score of a convolutional network; in a ViT attention multiplies "
@@ -63,39 +64,18 @@ class Network:
 
     def _logits_from(self, maps, images):
         """Logits of images (N,3,H,W) with the feature maps (N,K,h,w) in place of the layer's own."""
-        if self._by_stages:
+        if is_stage(self.model, self.layer):
             return self.model.after(maps, self.layer).float()
-        return _instead(self.model, images, self.layer, maps).float()
+        from minixai.trace.foreign.cnn import logits_instead  # late: a stage of ours needs no hook
+        return logits_instead(self.model, images, self.layer, maps).float()
 
-    def linear_weights(self):
-        """(B,K): how much each channel's mean counts for the class. ValueError unless that is all that follows."""
+    def linear_weights(self) -> Tensor:
+        """(B,K): the class's weights of the linear layer that reads the mean of each channel.
+
+        ValueError unless the mean and the linear layer are all that follows the recorded layer.
+        """
         head = getattr(self.model, "head", None)
         if not isinstance(self.model, CNN) or not isinstance(head, Head) or self.layer != self.model.layers[-1]:
             raise ValueError("CAM needs what follows the layer to be global average pooling and one linear layer, "
                              "as in minixai's CNNs at their last stage; use gradcam, which needs neither")
         return head.fc.weight[self.target].detach().float()
-
-
-def _instead(model, image, layer, maps):
-    """The logits of a forward pass in which the last run of the layer returns the given maps."""
-    module = model.get_submodule(layer)
-    runs = 0
-
-    def count(module, inputs, output):
-        nonlocal runs
-        runs += 1
-
-    def replace_the_last(module, inputs, output):
-        nonlocal runs
-        runs -= 1
-        if runs:
-            return None
-        first = output[0] if isinstance(output, tuple) else output
-        if first.dim() != 4:
-            return with_first(output, unfold(maps, first))
-        return with_first(output, (maps.movedim(1, -1) if channels_last(first, image) else maps).clone())
-
-    for hook in (count, replace_the_last):
-        with hooked([(module.register_forward_hook, hook)]):
-            output = model(image[:1] if hook is count else image)
-    return logits_in(output)

@@ -1,15 +1,24 @@
 """A1: the attention of every layer and head, and the gradient of the class score with respect to each of them.
 
-Which part of a network holds what is known by its reader: OurViT below, for other people's networks foreign/vit.py.
+A reader finds the attention in a network: OurViT below in ours, foreign/vit.py in other people's.
 """
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from minixai.networks.vit import ViT
 from minixai.score import class_score
-from minixai.trace.common import NO_CLASS, as_the_weights, check_finite, index_in, pick_target, undisturbed, unwrapped
-from minixai.trace.foreign.vit import reader_for
+from minixai.trace.common import (
+    NO_CLASS,
+    as_the_weights,
+    channel_errors,
+    check_finite,
+    index_in,
+    pick_target,
+    undisturbed,
+    unwrapped,
+)
 from minixai.trace.heads import outputs_of, score_gradients_of, scores_of, value_norms_of
 
 ALSO = ("scores", "score_gradients", "value_norms")      # recorded only when asked for
@@ -18,21 +27,22 @@ ALSO = ("scores", "score_gradients", "value_norms")      # recorded only when as
 @dataclass(frozen=True, eq=False, repr=False)
 class VitTrace:
     """What attention maps read. B images, L layers, M heads, T = prefix_tokens + gh·gw tokens."""
-    attention: torch.Tensor         # (B,L,M,T,T), rows sum to one
-    attention_gradients: torch.Tensor | None    # (B,L,M,T,T) of the score, for methods that read them
-    logits: torch.Tensor | None     # (B,C)
-    target: torch.Tensor            # (B,) int64, NO_CLASS without a head; not read by methods that know no class
-    layer: int                      # the block to read, -1 for the last
-    head: int | None                # the head to read, None for all
-    prefix_tokens: int              # CLS and other tokens that are no patch
-    grid: tuple                     # (gh,gw)
-    size: tuple                     # (H,W) of the image
-    scores: torch.Tensor | None = None              # (B,L,M,T,T), before the softmax
-    score_gradients: torch.Tensor | None = None     # (B,L,M,T,T) of the class score with respect to those
-    value_norms: torch.Tensor | None = None         # (B,L,M,T), how long a token's transformed value is
+    attention: Tensor                       # (B,L,M,T,T), rows sum to one
+    attention_gradients: Tensor | None      # (B,L,M,T,T) of the score, for methods that read them
+    logits: Tensor | None                   # (B,C)
+    target: Tensor                          # (B,) int64, NO_CLASS where the network has no classes
+    layer: int                              # the block to read
+    head: int | None                        # the head to read, None for all
+    prefix_tokens: int                      # CLS and other tokens that are no patch
+    grid: tuple                             # (gh,gw)
+    size: tuple                             # (H,W) of the image
+    scores: Tensor | None = None            # (B,L,M,T,T), before the softmax
+    score_gradients: Tensor | None = None   # (B,L,M,T,T) of the class score with respect to those
+    value_norms: Tensor | None = None       # (B,L,M,T), the length of each token's value after the output projection
 
 
-def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score, also=()):
+def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score,
+               also=()) -> VitTrace:
     """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
 
     Threads may share the model.
@@ -50,7 +60,8 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
     differentiate = gradients or "score_gradients" in also
     if differentiate or target is not None:
         must_have_classes(model)
-    with undisturbed(model, image), torch.inference_mode(False), torch.set_grad_enabled(differentiate):
+    with (undisturbed(model), channel_errors(model, image), torch.inference_mode(False),
+          torch.set_grad_enabled(differentiate)):
         # Frozen weights give no graph to differentiate; an image that asks for a gradient always does.
         model_input = as_the_weights(image, model).detach().requires_grad_(differentiate)
         prefix_tokens, grid = reader.token_layout(model_input)
@@ -79,14 +90,15 @@ def reader_of(model):
     model = unwrapped(model)
     if isinstance(model, ViT):
         return OurViT(model)
+    from minixai.trace.foreign.vit import reader_for  # late: a network of ours needs no search for its blocks
     if (reader := reader_for(model)) is not None:
         return reader
     raise TypeError("attention methods read a ViT, a stack of equal blocks with attention between all patches; a "
                     f"{type(model).__name__} is not built like one, for a CNN use gradcam")
 
 
-def is_vit(model):
-    """Whether there is a reader for this model."""
+def is_vit(model) -> bool:
+    """Whether the attention of this model can be read."""
     try:
         reader_of(model)
     except TypeError:
@@ -95,27 +107,28 @@ def is_vit(model):
 
 
 def must_have_classes(model):
-    """ValueError if the network ends in features."""
+    """ValueError if the ViT has no class head."""
     if not reader_of(model).classes:
         raise ValueError("this network has no class head: no target to choose, and no score to differentiate")
 
 
-def token_layout(model, image):
-    """(prefix tokens, (gh,gw)) of a ViT: its tokens are that many that are no patch, then the patches row by row."""
+def token_layout(model, image) -> tuple:
+    """(prefix tokens, (gh,gw)) of a ViT for images (B,3,H,W): the prefix comes first, then the patches row by row."""
     return reader_of(model).token_layout(image)
 
 
-def token_layer(model, block=None):
+def token_layer(model, block=None) -> str:
     """The dotted name of the norm in front of a block's attention (default: the last block's).
 
-    Behind the last attention a CLS token alone goes on to the class head, and the patches have no gradient.
+    After the last attention the class head reads the CLS token alone, so the patches have no gradient there.
+    ValueError for a block that does not exist.
     """
     reader = reader_of(model)
     return reader.token_layer(index_in("layer", -1 if block is None else block, reader.layers))
 
 
 class OurViT:
-    """How minixai's own ViT is read."""
+    """The reader of minixai's own ViT."""
 
     def __init__(self, model):
         self.model = model

@@ -1,9 +1,9 @@
-"""Attention seen where torch computes it, whichever library a network comes from.
+"""Attention recorded where torch computes it, for networks of any library.
 
-Three things in torch make attention: `scaled_dot_product_attention`, which is fast because it never builds the matrix;
-`multi_head_attention_forward`, which is behind nn.MultiheadAttention; and a `softmax` whose result multiplies values.
-While a network is watched, the first two are written out, so that the matrix exists, and what the network returns is
-computed from that matrix. So there is no switch to turn in the network, and none to turn back.
+Three functions of torch make attention: `scaled_dot_product_attention`, which is fast because it never builds the
+matrix; `multi_head_attention_forward`, which nn.MultiheadAttention calls; and a `softmax` whose result multiplies
+values. While a network is recorded, the first two are replaced by code that builds the matrix, and the network's output
+is computed from that matrix. So no setting of the network is changed.
 """
 from inspect import signature
 from typing import NamedTuple
@@ -24,22 +24,22 @@ class RecordedAttention(NamedTuple):
 
 
 class StopForward(Exception):
-    """Raised by a AttentionRecorder that has seen what it was to see."""
+    """Raised by an AttentionRecorder when it has recorded the last attention that it needs."""
 
 
 class AttentionRecorder(TorchFunctionMode):
-    """Inside `with AttentionRecorder() as watch:` every attention is built and noted in `watch.layers`.
+    """Inside `with AttentionRecorder() as recorder:` every attention is built and kept in `recorder.layers`.
 
-    leaf: at the layer of this index a graph begins, with the attention as its leaf.
-    last: the pass ends, by StopForward, when the layer of this index has run.
+    leaf: the index of the layer at which the graph begins, with the attention as its leaf; None for no such layer.
+    last: the index of the layer after which the pass ends by StopForward; None to run the whole network.
     """
 
     def __init__(self, leaf=None, last=None):
         super().__init__()
         self.leaf, self.last = leaf, last
         self.layers = []        # [RecordedAttention], in the order in which they ran
-        self.grid = None        # (gh,gw) of the last convolution before the first attention, which cut the patches
-        self.open = None        # a softmax that has not met its values yet, and what it is called by now
+        self.grid = None        # (gh,gw), the output size of the last convolution before the first attention
+        self.open = None        # a softmax that has not multiplied values yet: (RecordedAttention, its current tensor)
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -59,7 +59,7 @@ class AttentionRecorder(TorchFunctionMode):
         return [seen.attention for seen in self.layers]
 
     def close(self):
-        """No softmax may be left that did not multiply values."""
+        """ValueError if there is a softmax that did not multiply values."""
         if self.open:
             raise ValueError("this network changes its attention between the softmax and the values (as talking heads "
                              "do), so no matrix of the softmax says what a token took")
@@ -71,7 +71,7 @@ class AttentionRecorder(TorchFunctionMode):
         return attention
 
     def _follow(self, name, args, result):
-        """A softmax is attention if its result multiplies something, unchanged; and a convolution shows the grid."""
+        """A softmax is attention if its unchanged result multiplies something. A convolution gives the grid."""
         operands = args[1:] if name == "einsum" else args
         if self.open and operands and operands[0] is self.open[1]:
             if name in SAME_NUMBERS:
@@ -84,7 +84,7 @@ class AttentionRecorder(TorchFunctionMode):
 
     def _written_out(self, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
                      enable_gqa=False):
-        """What scaled_dot_product_attention computes in eval mode, every step a tensor."""
+        """scaled_dot_product_attention in eval mode, step by step."""
         if is_causal or enable_gqa:
             raise ValueError("this network's attention is causal, or heads share keys: made for text, not a ViT's")
         scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
@@ -99,7 +99,7 @@ class AttentionRecorder(TorchFunctionMode):
     def _multi_head(self, query, key, num_heads, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias,
                     bias_k=None, add_zero_attn=False, key_padding_mask=None, attn_mask=None, need_weights=True,
                     average_attn_weights=True, **rest):
-        """What nn.MultiheadAttention computes from tokens (T,B,D)."""
+        """nn.MultiheadAttention on tokens (T,B,D), step by step."""
         unusual = (bias_k, key_padding_mask, attn_mask, add_zero_attn or None)
         if query is not key or in_proj_weight is None or any(value is not None for value in unusual):
             raise ValueError("this network's nn.MultiheadAttention masks or adds tokens, or looks elsewhere than at "
@@ -111,8 +111,8 @@ class AttentionRecorder(TorchFunctionMode):
         weights = self.layers[-1].attention
         return tokens, (weights.mean(dim=1) if average_attn_weights else weights) if need_weights else None
 
-    def _note(self, seen):
-        self.layers.append(seen)
+    def _note(self, recorded):
+        self.layers.append(recorded)
         if len(self.layers) - 1 == self.last:
             raise StopForward
 
@@ -124,5 +124,5 @@ class AttentionRecorder(TorchFunctionMode):
 
 
 def _over_the_last(result, dim=None, *rest, **others):
-    """Whether a softmax makes the rows sum to one, as attention does."""
+    """Whether a softmax goes over the last dimension, as attention's does."""
     return dim in (-1, result.dim() - 1)

@@ -5,7 +5,7 @@ from minixai.networks.cnn import CNN
 from minixai.trace.common import as_the_weights, hooked, undisturbed
 
 
-def feature_layers(model, image):
+def feature_layers(model, image) -> list[str]:
     """Dotted names of the modules whose output is feature maps (B,K,h,w) larger than one cell, in order of their runs.
 
     One forward pass of the first image; the model is left as it was. Threads may share it.
@@ -24,8 +24,12 @@ def feature_layers(model, image):
     return list(dict.fromkeys(seen))        # a module that runs twice is one layer
 
 
-def layers_to_compare(model, image, layer, most=16):
-    """Names of other layers that somebody may have meant: the stages, what is inside the named one, its neighbours."""
+def layers_to_compare(model, image, layer, most=16) -> list[str]:
+    """Names of up to `most` other layers that may have been read by mistake; image: (B,3,H,W).
+
+    Of a network of ours the stages come first, then what is inside the named stage. Of another network the layers
+    around the named one come first, then its outer parts.
+    """
     names = [name for name in feature_layers(model, image) if name != layer]
     if isinstance(model, CNN):
         stages = [name for name in model.layers if name != layer]

@@ -1,6 +1,6 @@
 """A1 for ViTs that are not ours: timm, transformers, torchvision, and what is built like them, without importing any.
 
-How a network is built says where its blocks are. How many tokens, heads and patches there are is seen in a pass.
+The modules of a network show where its blocks are. The number of tokens and patches is found in a forward pass.
 """
 import torch
 from torch import nn
@@ -15,7 +15,10 @@ POOLED = ("avg", "avgmax", "max")       # timm's names for heads that read the p
 
 
 def reader_for(model):
-    """A reader of this network's attention, or None if it is not built like a ViT. TypeError if no reader can be."""
+    """A reader of this network's attention, or None if it is not built like a ViT.
+
+    TypeError for Swin and CaiT, whose attention has no matrix between all tokens to read.
+    """
     if isinstance(model, CNN):
         return None
     modules, name = dict(model.named_modules()), type(model).__name__
@@ -39,20 +42,20 @@ def _norm_of_blocks(module):
 
 
 def _heads(block):
-    """How many heads a block's attention has, 0 without one."""
+    """The number of heads of a block's attention, 0 without attention."""
     found = (getattr(module, name, 0) for module in block.modules() for name in HOW_MANY)
     return next((number for number in found if isinstance(number, int) and number), 0)
 
 
 def _classes(model):
-    """How many classes a network's head tells apart, 0 without a head."""
+    """The number of classes of a network's head, 0 without a head."""
     linear = [module for name, module in model.named_modules()
               if isinstance(module, nn.Linear) and set(name.split(".")) & set(HEADS)]
     return linear[-1].out_features if linear else 0
 
 
 class ForeignViT:
-    """How other people's ViTs are read; the same attributes and methods as OurViT."""
+    """The reader of other people's ViTs, with the attributes and methods of OurViT."""
 
     def __init__(self, model, path, norm):
         self.model, self.path, self.norm, self.name = model, path, norm, type(model).__name__
@@ -60,13 +63,13 @@ class ForeignViT:
         self.layers, self.heads, self.classes = len(blocks), _heads(blocks[0]), _classes(model)
 
     def token_layout(self, image):
-        """Image (B,3,H,W) -> (prefix tokens, (gh,gw)): seen in a pass that ends at the first attention."""
-        with torch.no_grad(), AttentionRecorder(last=0) as watch:
+        """Image (B,3,H,W) -> (prefix tokens, (gh,gw)), found in a pass that ends at the first attention."""
+        with torch.no_grad(), AttentionRecorder(last=0) as recorder:
             try:
                 self.model(image[:1])
             except StopForward:
                 pass
-        return self._layout(watch, B=1)
+        return self._layout(recorder, B=1)
 
     def token_layer(self, block):
         """The dotted name of the norm in front of a block's attention."""
@@ -81,37 +84,37 @@ class ForeignViT:
         if recomputes and torch.is_grad_enabled():
             raise ValueError(f"{self.name} recomputes its attention for every gradient; switch that off "
                              "(set_grad_checkpointing(False)), or the recorded attention is not the one differentiated")
-        # The last attention has a gradient in any case: it tells whether the head reads CLS.
+        # The last attention always has a gradient. It shows whether the head reads CLS.
         leaf = None if torch.is_grad_enabled() else self.layers - 1
         with torch.set_grad_enabled(leaf is None):
-            with AttentionRecorder(leaf) as watch:
+            with AttentionRecorder(leaf) as recorder:
                 logits = _class_token_or_logits(self.model(image), self.classes)
-            self._check_all(watch, len(image))
-            self._check_cls_is_read(watch.layers[-1].attention, logits)
-        return logits, watch.attentions, {name: [getattr(seen, name) for seen in watch.layers] for name in also}
+            self._check_all(recorder, len(image))
+            self._check_cls_is_read(recorder.layers[-1].attention, logits)
+        return logits, recorder.attentions, {name: [getattr(layer, name) for layer in recorder.layers] for name in also}
 
-    def _layout(self, watch, B):
+    def _layout(self, recorder, B):
         """(prefix tokens, grid), if the first attention is between all tokens of an image."""
-        if not watch.layers:
+        if not recorder.layers:
             raise ValueError(f"{self.name} has transformer blocks, but no attention was seen in its pass: it runs in a "
                              "kernel of its own (flash-attn, xformers, a scripted module)")
-        if watch.grid is None:
+        if recorder.grid is None:
             raise ValueError(f"{self.name} cuts the image without a convolution, so its grid of patches is unknown; "
                              "record the attention yourself and give it to from_tensors with grid=(gh,gw)")
-        shape, (gh, gw) = tuple(watch.layers[0].attention.shape), watch.grid
+        shape, (gh, gw) = tuple(recorder.layers[0].attention.shape), recorder.grid
         T = shape[-1]
         if shape != (B, self.heads, T, T) or T < gh * gw:
             raise ValueError(f"the first attention of {self.name} is {shape} for {B} image(s) of {gh}x{gw} patches, not"
                              f" ({B},{self.heads},T,T) between all of an image's tokens: it looks through windows, or "
                              "at something else")
-        return T - gh * gw, watch.grid
+        return T - gh * gw, recorder.grid
 
-    def _check_all(self, watch, B):
-        watch.close()
-        prefix_tokens, _ = self._layout(watch, B)
-        shapes = {tuple(attention.shape) for attention in watch.attentions}
-        if len(watch.layers) != self.layers or len(shapes) > 1:
-            raise ValueError(f"{self.name} has {self.layers} blocks and {len(watch.layers)} attentions of shape "
+    def _check_all(self, recorder, B):
+        recorder.close()
+        prefix_tokens, _ = self._layout(recorder, B)
+        shapes = {tuple(attention.shape) for attention in recorder.attentions}
+        if len(recorder.layers) != self.layers or len(shapes) > 1:
+            raise ValueError(f"{self.name} has {self.layers} blocks and {len(recorder.layers)} attentions of shape "
                              f"{' and '.join(map(str, sorted(shapes)))}, not one of the same shape in each block")
         if prefix_tokens == 0:
             raise ValueError(f"{self.name} has no CLS token: all of its tokens are patches, and no row of its "
@@ -128,7 +131,7 @@ class ForeignViT:
 
 
 def _class_token_or_logits(output, classes):
-    """What the network returns: logits (B,C), or without a class head its CLS token (B,D)."""
+    """Logits (B,C) or, from a network without a class head, the CLS token (B,D)."""
     if classes:
         return logits_in(output)
     output = getattr(output, "last_hidden_state", output)
