@@ -20,7 +20,7 @@ from minixai.trace.common import all_finite
 from minixai.verification.compare import CLOSE, EXACT, Comparison
 from minixai.verification.rounding import within_rounding
 from minixai.verification.saved_map import ColouredMap, read_map
-from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, ways_with
+from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, candidates_with
 from minixai.verification.verdict import Finding, Verdict
 
 MISTAKES_AT_ONCE = 2
@@ -85,7 +85,7 @@ def _searched(theirs, method, traces, head):
     comparison = Comparison(theirs)
     flat = bool((theirs.values == theirs.values.flatten()[0]).all())
     for count in range(MISTAKES_AT_ONCE + 1):
-        comparison.add(branches_of(ways_with(count, method, traces, head), traces))
+        comparison.add(branches_of(candidates_with(count, method, traces, head), traces))
         found = comparison.best()
         # What comes close may still be what one mistake more gives exactly. A flat map can be made in many ways.
         if found <= EXACT or found <= CLOSE and comparison.best(count) > found:
@@ -142,19 +142,19 @@ def _findings(entries):
     """One Finding for each set of mistakes, with all the profiles under which it gives the map."""
     groups = {}
     for entry in entries:
-        key = tuple((mistake.stage, mistake.name, which) for mistake, which in entry.way.mistakes)
+        key = tuple((mistake.stage, mistake.name, which) for mistake, which in entry.candidate.mistakes)
         groups.setdefault(key, []).append(entry)
     return [_finding(group) for group in groups.values()]
 
 
 def _finding(group):
-    near = [(max(entry.difference, CLOSE), profile) for entry in group for profile in entry.way.profiles]
+    near = [(max(entry.difference, CLOSE), profile) for entry in group for profile in entry.candidate.profiles]
     near.sort(key=lambda one: (one[1].library != "the paper", one[0], one[1].name))     # rounding does not order them
     profiles = [profile for _, profile in near]
     departs = dict.fromkeys(f"{profile.library}: {profile.departs}" for profile in profiles if profile.departs)
     if any(not profile.departs for profile in profiles):
         departs = {}        # one that follows the paper gives the same map
-    return Finding(group[0].way.mistakes, tuple(dict.fromkeys(profile.name for profile in profiles)),
+    return Finding(group[0].candidate.mistakes, tuple(dict.fromkeys(profile.name for profile in profiles)),
                    group[0].difference, tuple(departs), getattr(group[0], "rounding", 0.0))
 
 

@@ -221,10 +221,10 @@ def test_right_up_to_rounding_is_said_to_be_that(monkeypatch):
     from minixai.verification import rounding
     right = explain(NET, IMAGE, "eigencam").heatmap
     theirs = right * (1 + 0.02 * torch.linspace(-1, 1, 56))
-    monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 0.015))
+    monkeypatch.setattr(rounding, "_moved", lambda one, comparison, traces: rounding.Moved(0.02, one, 0.015))
     verdict = verify(theirs, NET, IMAGE, "eigencam")
     assert verdict.agrees and "up to rounding" in str(verdict) and verdict.findings[0].rounding == 0.015
-    monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 1e-6))
+    monkeypatch.setattr(rounding, "_moved", lambda one, comparison, traces: rounding.Moved(0.02, one, 1e-6))
     assert not verify(theirs, NET, IMAGE, "eigencam").explained
 
 
@@ -232,7 +232,7 @@ def test_traces_that_hold_the_same_numbers_are_one():
     def record(recipe, capture=score.AS_RETURNED, **changes):
         return record_cnn(NET, **{"image": IMAGE, "target": 1, "score": recipe.C1, "capture": capture, **changes})
     traces = Traces(NET, IMAGE, record)
-    assert len({id(plan.trace) for plan in traces.plans("gradcam")}) == 1
+    assert len({id(candidate.trace) for candidate in traces.candidates("gradcam")}) == 1
 
 
 def test_verify_is_there_without_asking_twice():

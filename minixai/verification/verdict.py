@@ -53,9 +53,14 @@ class Verdict:
         return "\n".join(lines(self))
 
     def figure(self, rgb=None, index=0):
-        """Theirs, the map of the method unchanged, and the difference between them, as a matplotlib Figure."""
+        """Theirs, ours and the difference between them, as a matplotlib Figure.
+
+        rgb: uint8 (H,W,3), the picture that was explained, shown beside them. index: which image of the batch.
+        """
         from minixai.verification.figure import comparison  # late: matplotlib takes long to import
-        return comparison(self, rgb, index)
+        causes = "the cause: " + "; or ".join(str(finding) for finding in self.findings[:2])[:140]
+        caption = causes if self.explained and not self.agrees else ""
+        return comparison(self.theirs[index].numpy(), self.ours[index].numpy(), str(self).splitlines()[0], caption, rgb)
 
 
 def _agreement(verdict):
