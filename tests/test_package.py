@@ -1,0 +1,32 @@
+"""The package ships what it needs besides code: every file under minixai/ is named in pyproject.toml."""
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+try:
+    import tomllib
+except ImportError:         # Python 3.10, on which pytest brings it under this name
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "minixai"
+DATA = sorted(path.relative_to(ROOT) for path in PACKAGE.rglob("*")
+              if path.is_file() and path.suffix not in (".py", ".pyc"))
+
+
+def shipped(path):
+    """Whether setuptools puts a file into the wheel, by its patterns of package data."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    return any(path.is_relative_to(folder) and fnmatch(str(path.relative_to(folder)), pattern)
+               for package, names in patterns.items() for folder in [package.replace(".", "/")] for pattern in names)
+
+
+@pytest.mark.parametrize("path", DATA, ids=str)
+def test_a_file_that_is_no_code_ships(path):
+    assert shipped(path)
+
+
+def test_types_ship():
+    assert Path("minixai/py.typed") in DATA
+    assert not shipped(Path("minixai/notes.txt"))
