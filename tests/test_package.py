@@ -17,9 +17,12 @@ DATA = sorted(path.relative_to(ROOT) for path in PACKAGE.rglob("*")
 
 def shipped(path):
     """Whether setuptools puts a file into the wheel, by its patterns of package data."""
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
-    return any(path.is_relative_to(folder) and fnmatch(str(path.relative_to(folder)), pattern)
-               for package, names in patterns.items() for folder in [package.replace(".", "/")] for pattern in names)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for package, patterns in project["tool"]["setuptools"]["package-data"].items():
+        folder = Path(package.replace(".", "/"))
+        if path.is_relative_to(folder) and any(fnmatch(path.relative_to(folder), pattern) for pattern in patterns):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("path", DATA, ids=str)

@@ -85,6 +85,19 @@ def test_what_a_verdict_says():
     assert all(len(line) < 400 for line in str(wrong).splitlines())
 
 
+def test_the_figure_of_a_verdict_has_its_first_line_above_and_the_cause_below():
+    right = explain(NET, IMAGE, target=1).heatmap
+    agrees, wrong = verify(right, NET, IMAGE, target=1), verify(1 - right, NET, IMAGE, target=1)
+    noise = verify(torch.rand(40, 56, generator=torch.Generator().manual_seed(0)), NET, IMAGE, target=1)
+    for verdict, below in ((agrees, ""), (wrong, "the cause: M2: inverted"), (noise, "")):
+        figure = verdict.figure()
+        assert figure.get_suptitle() == str(verdict).splitlines()[0] and figure.get_supxlabel() == below
+    shown = [axes for axes in wrong.figure().axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == ["theirs (40x56)", "ours (40x56)", "theirs - ours, at most 1"]
+    theirs, ours, apart = (axes.get_images()[0].get_array() for axes in shown)
+    np.testing.assert_allclose(apart, theirs - ours, atol=1e-6)
+
+
 def test_a_batch_is_compared_image_by_image():
     images = networks.images()
     right = explain(NET, images, target=1).heatmap
