@@ -14,7 +14,8 @@ import torch
 from minixai.verification.colormaps import COLOURINGS, OVERLAY, WITHOUT_PHOTO
 from minixai.verification.compare import Entry, grouped
 from minixai.verification.mistakes.display import MISTAKES
-from minixai.verification.search import attempt, branches_of, candidates_with
+from minixai.verification.saved_map import ColouredMap
+from minixai.verification.search import Branch, Traces, attempt, branches_of, candidates_with
 
 SAME = 2 / 255          # the largest difference of a pixel; rounding, or cutting off, twice
 LEVEL = 1 / 255
@@ -26,18 +27,18 @@ LEFT_OUT = "not tried with a picture: two mistakes at once, other colours; save 
 NO_PHOTO = "; this network has no `preprocess`, so the photo under the colours is unknown and no overlay was tried"
 
 
-def photo_of(model, image):
-    """The pixels (H,W,3) that a network of ours saw, or None; ValueError for more than one image."""
+def photo_of(model: torch.nn.Module, image: torch.Tensor) -> np.ndarray | None:
+    """uint8 (H,W,3), the pixels that a network of ours saw, or None. ValueError for more than one image."""
     if len(image) != 1:
         raise ValueError(f"a picture in colours is compared with one image, got {len(image)}; save the maps themselves")
     preprocess = getattr(model, "preprocess", None)
     return None if preprocess is None else preprocess.undo(image)[0]
 
 
-def searched(picture, method, traces, head, photo):
-    """The PictureComparison of a ColouredMap with all candidates, those with the fewest mistakes first.
+def searched(picture: ColouredMap, method: str, traces: Traces, head, photo: np.ndarray | None) -> "PictureComparison":
+    """Compare a picture with all candidates, those with the fewest mistakes first.
 
-    traces: a Traces. head: as for `explain`. photo: uint8 (H,W,3), or None where it is unknown.
+    head: as for `explain`. photo: uint8 (H,W,3), or None where it is unknown.
     """
     comparison = PictureComparison(picture, photo)
     right = branches_of(candidates_with(0, method, traces, head), traces)
@@ -52,8 +53,8 @@ class PictureComparison:
     """Their picture, and every way to draw a heatmap that gives it."""
     close, most_mistakes = SAME, 1
 
-    def __init__(self, picture, photo):
-        """picture: a ColouredMap. photo: uint8 (H,W,3) or None."""
+    def __init__(self, picture: ColouredMap, photo: np.ndarray | None):
+        """photo: uint8 (H,W,3)."""
         self.theirs = torch.from_numpy(picture.rgb.astype(np.float32) / 255)[None]
         self.tried, self.fitting, self.ours = 0, 0, None
         H, W = self.theirs.shape[1:3]
@@ -63,11 +64,11 @@ class PictureComparison:
         self._entries, self._nearest = [], (float("inf"), None)
 
     @property
-    def left_out(self):
+    def left_out(self) -> str:
         """What was not tried, in words."""
         return LEFT_OUT + (NO_PHOTO if self._photo is None else "")
 
-    def add(self, branches, mistaken):
+    def add(self, branches: list[Branch], mistaken: bool):
         """Draw the heatmaps of these branches in every right way, or in every mistaken one, and compare."""
         known = {}
         for heatmap, remake, candidates in self._heatmaps(branches):
@@ -78,15 +79,15 @@ class PictureComparison:
         if known:
             self._draw(list(known.values()), self._ways_to_draw(mistaken))
 
-    def best(self):
+    def best(self) -> float:
         """The smallest difference yet."""
         return min((entry.difference for entry in self._entries), default=float("inf"))
 
-    def equals(self):
+    def equals(self) -> list[Entry]:
         """Entries of the candidates that give this picture as closely as the closest one."""
         return [entry for entry in self._entries if entry.difference <= self.best() + LEVEL / 2]
 
-    def show_beside(self, heatmap):
+    def show_beside(self, heatmap: torch.Tensor):
         """Keep a right heatmap (H,W) as `ours`, drawn in the way that comes nearest to their picture."""
         draw = self._nearest[1] or (OVERLAY if self._photo is not None else WITHOUT_PHOTO[0]).draw
         fits = heatmap.shape == self._under.shape[:2]

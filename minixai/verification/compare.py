@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from minixai.verification.search import Candidate, attempt
+from minixai.verification.saved_map import SavedMap
+from minixai.verification.search import Branch, Candidate, attempt
 
 EXACT = 1e-5            # of the map's span: the same numbers, rounded differently
 CLOSE = 1e-3            # the same map; single precision moves values near a ReLU's kink by about this much
@@ -30,8 +31,7 @@ class Comparison:
     """Their map, and every candidate whose map is close to it; of the others, the nearest ones."""
     close, most_mistakes = CLOSE, 2
 
-    def __init__(self, saved):
-        """saved: a SavedMap."""
+    def __init__(self, saved: SavedMap):
         self.theirs, self.step = saved.values.float(), saved.step
         self.tried, self.fitting = 0, 0     # candidates compared; those among them whose map has the shape of theirs
         self.ours, self._best_rank = None, (2,)     # the map without a mistake that theirs is shown beside
@@ -41,7 +41,7 @@ class Comparison:
         self._span = _span(self.theirs)
         self._on_levels = bool(_on_levels(self.theirs))
 
-    def add(self, branches):
+    def add(self, branches: list[Branch]):
         """Compare the maps of all candidates of these branches."""
         for enlarge, group in _by_function(branches, -2).items():
             for alike in grouped(group, lambda entry: _shapes(entry[0].values)).values():
@@ -55,12 +55,12 @@ class Comparison:
         close = [entry for entry in self._near if entry.difference <= CLOSE]
         self._near = close + self._near[len(close):][:KEPT]
 
-    def best(self, count=None):
+    def best(self, count: int | None = None) -> float:
         """The smallest difference yet, of candidates with that many mistakes (None: of all)."""
         return min((entry.difference for entry in self._near if count in (None, len(entry.candidate.mistakes))),
                    default=float("inf"))
 
-    def equals(self):
+    def equals(self) -> list[Entry]:
         """Entries of the candidates that give this map with the fewest mistakes; if none does, of the nearest.
 
         More mistakes are preferred only where they give these very numbers and fewer mistakes merely come close.
@@ -71,7 +71,7 @@ class Comparison:
                 return self._within(max(EXACT, 3 * best), count)
         return self._within(self.best())
 
-    def near(self):
+    def near(self) -> list[Entry]:
         """The entries nearest to theirs, best first."""
         return self._near[:NEAREST]
 
@@ -154,7 +154,7 @@ class Comparison:
             self._near += [Entry(apart, candidate) for candidate in group if apart < 1]
 
 
-def difference(theirs, ours, step=0.0):
+def difference(theirs: torch.Tensor, ours: torch.Tensor, step: float = 0.0) -> float:
     """The largest difference between two maps (B,H,W), as a share of the span of ours, image by image; the worst.
 
     step: the distance between neighbouring values that the format of theirs can hold. A value may have been rounded to

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from minixai.figures import HEAT, INCHES, SIGNED
 
 
-def comparison(theirs, ours, headline, caption="", rgb=None):
+def comparison(theirs: np.ndarray, ours: np.ndarray, headline: str, caption: str = "",
+               rgb: np.ndarray | None = None) -> Figure:
     """Two maps of one image as a matplotlib Figure: the picture, if given, theirs, ours, theirs minus ours.
 
     theirs, ours: numpy (H,W), or (H,W,3) for pictures in colours in [0,1]; drawn on one scale, and subtracted if they

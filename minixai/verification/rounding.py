@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from minixai.trace.common import copy_of
-from minixai.verification.compare import CLOSE, difference
+from minixai.verification.compare import CLOSE, Comparison, difference
 from minixai.verification.search import NOT_FIT, Candidate, Traces, map_of, on_other_recordings
 
 MULTIPLE = 3        # theirs may be off by this many times what rounding moved here
@@ -27,7 +27,7 @@ class Moved(NamedTuple):
     rounding: float     # how far rounding moves this map here
 
 
-def within_rounding(comparison, model, image, record):
+def within_rounding(comparison: Comparison, model: torch.nn.Module, image: torch.Tensor, record) -> list[Moved]:
     """[Moved] of the nearest candidates, with the fewest mistakes; at most one each.
 
     comparison: a Comparison that has compared all candidates. record(model, image, …): the `record` of Traces, but for

@@ -7,6 +7,7 @@ runs once for all candidates that are the same up to there.
 
 Most branches end at the probes. M2 may change brightness and contrast, but where theirs is brighter ours has to be too.
 """
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from inspect import signature
@@ -32,33 +33,33 @@ NOT_FIT = (ValueError, TypeError, RuntimeError, IndexError)     # what a stage r
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to compute a map: a recipe on a recording, as profiles have it, with or without mistakes."""
-    profiles: tuple         # the profiles that do the same on this network
-    recipe: object          # the stages of these profiles
-    trace: object           # the recording that the stages run on
-    mistakes: tuple = ()    # (Mistake, which) pairs; which: "class 3"
+    profiles: tuple                 # the profiles that do the same on this network
+    recipe: object                  # the stages of these profiles
+    trace: CnnTrace | VitTrace      # the recording that the stages run on
+    mistakes: tuple = ()            # (Mistake, which) pairs; which: "class 3"
 
     @cached_property
-    def functions(self):
+    def functions(self) -> tuple:
         """The stage functions that run, those of M1 and M2 last."""
         mistaken = {mistake.stage: mistake.function for mistake, _ in self.mistakes}
         return tuple(mistaken.get(field.name, getattr(self.recipe, field.name)) for field in stages(self.recipe))
 
     @property
-    def usual(self):
+    def usual(self) -> bool:
         """Whether it is tried with mistakes too."""
         return any(profile.usual for profile in self.profiles)
 
 
 class Traces:
-    """Recordings of one image by one network, each made once: the right one, and those of every mistake of C1 or A1."""
+    """Recordings of one image by one network, each made once: the right one, and one for each mistake of C1 or A1."""
 
     def __init__(self, model, image, record):
         """record(recipe, capture, **changes) -> a trace; changes: target, layer, score, image, capture."""
         self.model, self.image, self.record = model, image, record
         self._made, self._right, self._candidates, self._asked = {}, [], {}, {}
 
-    def candidates(self, method, head=None):
-        """One Candidate, without a mistake, for each different way in which the profiles compute a method."""
+    def candidates(self, method: str, head: int | None = None) -> list[Candidate]:
+        """One Candidate without a mistake for each different way in which the profiles compute a method."""
         if method not in self._candidates:
             alike = {}
             for profile in profiles_of(method):
@@ -69,8 +70,8 @@ class Traces:
                                         for same in alike.values()]
         return self._candidates[method]
 
-    def right(self, recipe, capture):
-        """The trace that a recipe reads."""
+    def right(self, recipe, capture) -> CnnTrace | VitTrace:
+        """The trace that a recipe reads, recorded without a mistake. capture: a CaptureMode."""
         key = (capture, score_of(recipe), *(reads(recipe, name) for name in ("attention_gradients", *ALSO)))
         if key not in self._made:
             trace = self.record(recipe, capture)
@@ -80,7 +81,7 @@ class Traces:
             self._right.append((key[1:], self._made[key]))
         return self._made[key]
 
-    def mistaken(self, candidate, mistake):
+    def mistaken(self, candidate: Candidate, mistake: Mistake) -> list:
         """[(which, trace)] for a mistake of C1 or A1, without those that leave the numbers as they are."""
         first, right = candidate.profiles[0], candidate.trace
         key = (id(right), first.method in OTHER_CLASSES, mistake)
@@ -121,7 +122,7 @@ def score_of(recipe):
     return getattr(recipe, "C1", None) or recipe.A1
 
 
-def same_numbers(one, other):
+def same_numbers(one, other) -> bool:
     """Whether two traces hold equal recorded tensors; what is None in one has to be None in the other."""
     pairs = [(getattr(one, name, None), getattr(other, name, None)) for name in INSIDE]
     return all(a is b or a is not None and b is not None and a.shape == b.shape and torch.equal(a, b)
@@ -142,7 +143,7 @@ def _sharing(trace, right):
     return replace(trace, **equal)
 
 
-def candidates_with(count, method, traces, head=None):
+def candidates_with(count: int, method: str, traces: Traces, head: int | None = None) -> Iterator[Candidate]:
     """Yield every Candidate for a method with `count` mistakes, each in a stage of its own."""
     for right in traces.candidates(method, head):
         if count == 0:
@@ -186,7 +187,7 @@ class Branch:
     candidates: list
 
 
-def branches_of(candidates, traces):
+def branches_of(candidates: Iterable[Candidate], traces: Traces) -> list[Branch]:
     """Run all stages before M1, each distinct one once; a list of Branch.
 
     A candidate whose stages do not fit its trace (one head, too few layers) is left out.
@@ -222,7 +223,7 @@ def _grow(node, fields, values, asked, path=()):
 
 
 @lru_cache(None)
-def takes_long(function):
+def takes_long(function) -> bool:
     """Whether a stage runs the network again."""
     return "network" in signature(function).parameters
 
@@ -235,7 +236,7 @@ def attempt(id, function, values):
         return None
 
 
-def map_of(candidate):
+def map_of(candidate: Candidate) -> torch.Tensor | None:
     """The whole map of a candidate, (B,H,W), or None where a stage does not fit."""
     values = {name: value for name, value in vars(candidate.trace).items() if value is not None}
     for field, function in zip(stages(candidate.recipe), candidate.functions):
@@ -245,7 +246,7 @@ def map_of(candidate):
     return values["heatmap"].float().cpu()
 
 
-def on_other_recordings(candidate, traces):
+def on_other_recordings(candidate: Candidate, traces: Traces) -> Candidate:
     """The candidate on other recordings: of the same network in double precision, say. ValueError if there is none."""
     capture = candidate.profiles[0].capture
     trace = traces.right(candidate.recipe, capture)
