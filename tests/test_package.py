@@ -1,8 +1,11 @@
-"""The package ships what it needs besides code: every file under minixai/ is named in pyproject.toml."""
+"""The package ships what it needs besides code: every file under minixai/ is named in pyproject.toml. What is for those
+who work on it does not go to students."""
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
+from minixai.course.release import left_out
 
 try:
     import tomllib
@@ -28,6 +31,11 @@ def shipped(path):
 @pytest.mark.parametrize("path", DATA, ids=str)
 def test_a_file_that_is_no_code_ships(path):
     assert shipped(path)
+
+
+@pytest.mark.parametrize("path", [*(ROOT / ".github").rglob("*.*"), ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_pages_for_contributors_do_not_go_to_students(path):
+    assert path.exists() and left_out(path.relative_to(ROOT))
 
 
 def test_types_ship():
