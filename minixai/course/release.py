@@ -17,7 +17,7 @@ from minixai.course.blank import blanked_source, length_of
 from minixai.course.exercises import EXERCISES
 from minixai.course.leaks import TEXT, read, search
 
-# What would give answers away, or works only with what does. Fixtures stay: they are arrays.
+# Files that contain answers, or work only with such files. Fixtures stay: they are arrays.
 LEFT_OUT = ("tests", ".ci", ".github", "CHANGELOG.md",
             "lessons/recorded", "lessons/03_three_lines.py", "minixai/verification",
             "minixai/compat.py", "minixai/course/record.py", "minixai/course/mistakes.py", "minixai/course/grade.py",
