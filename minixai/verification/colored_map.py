@@ -28,9 +28,7 @@ NO_PHOTO = "; this network has no `preprocess`, so the photo under the colours i
 
 
 def photo_of(model: torch.nn.Module, image: torch.Tensor) -> np.ndarray | None:
-    """uint8 (H,W,3), the pixels that a network of ours saw, or None. ValueError for more than one image."""
-    if len(image) != 1:
-        raise ValueError(f"a picture in colours is compared with one image, got {len(image)}; save the maps themselves")
+    """uint8 (H,W,3), the pixels of one image (1,3,H,W) that a network of ours saw; None for other networks."""
     preprocess = getattr(model, "preprocess", None)
     return None if preprocess is None else preprocess.undo(image)[0]
 
