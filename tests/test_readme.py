@@ -31,7 +31,7 @@ def anchors(page):
     return [re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings]
 
 
-@pytest.mark.parametrize("page, link", links())
+@pytest.mark.parametrize("page, link", [*links()])
 def test_links_lead_somewhere(page, link):
     path, _, anchor = link.partition("#")
     target = (ROOT / page).parent / path if path else ROOT / page
