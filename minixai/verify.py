@@ -1,13 +1,15 @@
-"""Is this heatmap right? Under whose conventions? And if not: at which stage did it go wrong, and how?
+"""Is this heatmap right? By which library's convention? If it is wrong: at which stage, and by which mistake?
 
-    theirs ─► all profiles ──────────────► one gives the same map? it agrees, as that library computes it
-                └ with one mistake ──────► only a mistaken stage gives it? that is the cause
-                     └ with two mistakes ► still none? not explained; the nearest is named as no more than that
+    theirs ─► all profiles ──────────────► one gives the same map: it agrees, as computed by that library
+                └ with one mistake ──────► a mistaken stage gives it: that is the cause
+                     └ with two mistakes ► none gives it: not explained; the nearest is reported as the nearest
 
-A cause is named only if it reproduces the map. Several may: some mistakes are the same on this network, or after M2,
-and then all of them are named.
+A cause is named only if it reproduces the map. Several mistakes may give the same map on this network, or after M2.
+Then all of them are named.
 """
+from collections.abc import Sequence
 from functools import partial
+from os import PathLike
 
 import numpy as np
 import torch
@@ -20,20 +22,23 @@ from minixai.trace.common import all_finite
 from minixai.verification.compare import CLOSE, EXACT, Comparison
 from minixai.verification.rounding import within_rounding
 from minixai.verification.saved_map import ColouredMap, read_map
-from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, ways_with
+from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, candidates_with
 from minixai.verification.verdict import Finding, Verdict
 
 MISTAKES_AT_ONCE = 2
 AS_RETURNED = CaptureMode()
 
 
-def verify(theirs, model, image, method="gradcam", target=None, layer=None, head=None):
-    """Compare a heatmap from elsewhere with everything that is known to be computed in its place: a Verdict.
+def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.Module, image: torch.Tensor,
+           method: str = "gradcam", target: int | Sequence[int] | torch.Tensor | None = None,
+           layer: str | int | torch.nn.Module | None = None, head: int | None = None) -> Verdict:
+    """Compare a heatmap from elsewhere with the maps of all profiles, without and with known mistakes.
 
     theirs: a path (.npy, .npz, .pt, .png), array or tensor; (H,W) of the image or (h,w) of the layer, or a batch of
     them; floats, raw or in [0,1], or 8 or 16 bits. Or a picture of it in colours, (H,W,3) of 8 bits, which tells less.
     model, image, method, target, layer, head: as for `explain`, what the map is said to show; threads may share the
-    model. ValueError if the map cannot be read, has a size that no way of computing it gives, or ours is not finite.
+    model. Returns a Verdict. Raises ValueError if the map cannot be read or has a size that no candidate has, or if our
+    own map is not finite; TypeError if the method is for another network.
     """
     recipe = recipe_named(method)
     if head is not None:
@@ -66,7 +71,7 @@ def verify(theirs, model, image, method="gradcam", target=None, layer=None, head
 
 
 def _heatmap(recipe, trace):
-    """The map without a mistake. ValueError if it is not finite: then nothing can be said of theirs."""
+    """The map without a mistake, (B,H,W). ValueError if it is not finite."""
     return steps_of(recipe, trace)[-1].value.float().cpu()
 
 
@@ -81,13 +86,13 @@ def _of_a_picture(theirs, method, traces, head, heatmap, question, right):
 
 
 def _searched(theirs, method, traces, head):
-    """The Comparison with all ways, fewest mistakes first, up to where more of them cannot explain it better."""
+    """The Comparison with all candidates, fewest mistakes first, up to where more mistakes cannot explain it better."""
     comparison = Comparison(theirs)
     flat = bool((theirs.values == theirs.values.flatten()[0]).all())
     for count in range(MISTAKES_AT_ONCE + 1):
-        comparison.add(branches_of(ways_with(count, method, traces, head), traces))
+        comparison.add(branches_of(candidates_with(count, method, traces, head), traces))
         found = comparison.best()
-        # What comes close may still be what one mistake more gives exactly. A flat map can be made in many ways.
+        # A close map may be given exactly by one more mistake. A flat map can be made in many ways.
         if found <= EXACT or found <= CLOSE and comparison.best(count) > found:
             break
         if count and (not comparison.fitting or flat or found <= CLOSE and comparison.best(count) <= 10 * EXACT):
@@ -107,7 +112,7 @@ def _record(given, model, image, recipe, capture=AS_RETURNED, **changes):
 
 
 def _sizes(theirs, trace):
-    """What is wrong with the map's size."""
+    """The message about a map of a wrong size."""
     size, given = tuple(trace.size), tuple(theirs)
     coarse = tuple(trace.grid) if isinstance(trace, VitTrace) else tuple(trace.activations.shape[-2:])
     return (f"the map is {given[0]}x{given[1]}; the image is {size[0]}x{size[1]} and the layer's maps {coarse[0]}x"
@@ -115,16 +120,16 @@ def _sizes(theirs, trace):
 
 
 def _left_out(method):
-    """What the search did not try, for the verdict to say."""
+    """What the search did not try, in words for the verdict."""
     if method not in OTHER_CLASSES:
         return ""
     few = OTHER_CLASSES[method]
     others = f"all other classes but the {few} likeliest" if few else "other classes"
-    return f"not tried, as {method} asks the network many times: {others}, other layers, scores and images"
+    return f"not tried, as {method} runs the network many times: {others}, other layers, scores and images"
 
 
 def _verdict(comparison, entries, ours, question, left_out):
-    """What the comparison amounts to."""
+    """The Verdict on these entries. ours: (B,H,W), or (1,H,W,3) for pictures in colours."""
     theirs, apart, where = comparison.theirs, float("inf"), None
     findings = _findings(entries)
     explained = bool(entries) and (entries[0].difference <= comparison.close or hasattr(entries[0], "rounding"))
@@ -142,24 +147,24 @@ def _findings(entries):
     """One Finding for each set of mistakes, with all the profiles under which it gives the map."""
     groups = {}
     for entry in entries:
-        key = tuple((mistake.stage, mistake.name, which) for mistake, which in entry.way.mistakes)
+        key = tuple((mistake.stage, mistake.name, which) for mistake, which in entry.candidate.mistakes)
         groups.setdefault(key, []).append(entry)
     return [_finding(group) for group in groups.values()]
 
 
 def _finding(group):
-    near = [(max(entry.difference, CLOSE), profile) for entry in group for profile in entry.way.profiles]
+    near = [(max(entry.difference, CLOSE), profile) for entry in group for profile in entry.candidate.profiles]
     near.sort(key=lambda one: (one[1].library != "the paper", one[0], one[1].name))     # rounding does not order them
     profiles = [profile for _, profile in near]
     departs = dict.fromkeys(f"{profile.library}: {profile.departs}" for profile in profiles if profile.departs)
     if any(not profile.departs for profile in profiles):
         departs = {}        # one that follows the paper gives the same map
-    return Finding(group[0].way.mistakes, tuple(dict.fromkeys(profile.name for profile in profiles)),
+    return Finding(group[0].candidate.mistakes, tuple(dict.fromkeys(profile.name for profile in profiles)),
                    group[0].difference, tuple(departs), getattr(group[0], "rounding", 0.0))
 
 
 def _question(method, trace, model):
-    """What the map is said to be."""
+    """What the map is said to show: the method, the layer or block, and the class if the method looks at one."""
     if isinstance(trace, VitTrace):
         where = f"{method} at block {trace.layer}" + ("" if trace.head is None else f", head {trace.head}")
     else:

@@ -2,6 +2,7 @@
 
 A sample of each kind. python -m tests.verify_score plants everything, on more networks and images.
 """
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -14,6 +15,7 @@ from minixai.gradcam import Cam
 from minixai.heatmap import upsample
 from minixai.networks.vit import ViT
 from minixai.trace import record_cnn
+from minixai.trace.common import copy_of
 from minixai.verification.compare import difference
 from minixai.verification.mistakes import all_mistakes
 from minixai.verification.profiles.stages import keep_the_sign
@@ -83,6 +85,31 @@ def test_what_a_verdict_says():
     assert wrong.explained and not wrong.agrees and wrong.profile is None
     assert "M2: inverted" in str(wrong) and wrong.where[0] == 0 and wrong.max_difference > 0.9
     assert all(len(line) < 400 for line in str(wrong).splitlines())
+
+
+def test_findings_that_are_many_are_counted_and_the_nearest_is_called_no_more_than_that():
+    wrong = verify(1 - explain(NET, IMAGE, target=1).heatmap, NET, IMAGE, target=1)
+    first, = wrong.findings
+    assert repr(wrong) == f"<Verdict: {str(wrong).splitlines()[0]}>" and "reread" in str(wrong)
+    many = str(replace(wrong, findings=[first] * 8))
+    assert "each of these 8 gives exactly this map" in many and "and 2 more, all in verdict.findings" in many
+    assert many.count("M2: inverted") == 6 and "reread" not in many
+    near, far = (str(replace(wrong, explained=False, findings=[replace(first, difference=difference)]))
+                 for difference in (0.2, 0.5))
+    assert "the nearest, 0.2 away and not it, parts from the method at M2: M2: inverted" in near
+    assert near.startswith("not explained") and "M2" not in far and "nothing comes near it" in far
+
+
+def test_the_figure_of_a_verdict_has_its_first_line_above_and_the_cause_below():
+    right = explain(NET, IMAGE, target=1).heatmap
+    agrees, wrong = verify(right, NET, IMAGE, target=1), verify(1 - right, NET, IMAGE, target=1)
+    for verdict, below in ((agrees, ""), (wrong, "the cause: M2: inverted"), (replace(wrong, explained=False), "")):
+        figure = verdict.figure()
+        assert figure.get_suptitle() == str(verdict).splitlines()[0] and figure.get_supxlabel() == below
+    shown = [axes for axes in wrong.figure().axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == ["theirs (40x56)", "ours (40x56)", "theirs - ours, at most 1"]
+    theirs, ours, apart = (axes.get_images()[0].get_array() for axes in shown)
+    np.testing.assert_allclose(apart, theirs - ours, atol=1e-6)
 
 
 def test_a_batch_is_compared_image_by_image():
@@ -216,23 +243,58 @@ def test_the_model_is_left_as_it_was():
     assert all(weight.grad is None for weight in network.parameters())
 
 
-def test_right_up_to_rounding_is_said_to_be_that(monkeypatch):
-    """A network whose map jumps when its input changes in the last digit; theirs is the map beyond the jump."""
-    from minixai.verification import rounding
+class Jumps(torch.nn.Module):
+    """A network whose gradient depends on the last digit of its features.
+
+    3A is rounded in single precision and exact in double: 3A - A - A - A is the rounding error. Where it is positive, A
+    counts `jump` more. All is elementwise on the image, so every processor gives the same numbers.
+    """
+
+    def __init__(self, jump):
+        super().__init__()
+        self.jump, self.features, self.head = jump, torch.nn.Identity(), torch.nn.Linear(3, 4, bias=False)
+        weights = [[1.0, -0.5, 0.3], [0.6, 0.9, -0.7], [-0.8, 0.4, 1.0], [0.2, -1.0, 0.5]]
+        self.head.weight = torch.nn.Parameter(torch.tensor(weights))
+
+    def forward(self, image):
+        maps = self.features(image)
+        rounded_up = 3 * maps - maps - maps - maps > 0
+        return self.head((maps * (1 + self.jump * rounded_up)).mean(dim=(-2, -1)))
+
+
+def from_another_machine(jump, asked):
+    """The verdict on the map of class `asked`, computed in double precision, given as the one of class 1."""
+    network, image = Jumps(jump).eval(), torch.randn(1, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    theirs = explain(copy_of(network, torch.float64), image.double(), target=asked, layer="features").heatmap
+    return verify(theirs, network, image, target=1, layer="features")
+
+
+def test_a_map_that_differs_by_rounding_agrees_and_says_so():
+    verdict = from_another_machine(jump=1.0, asked=1)
+    assert verdict.agrees and "up to rounding" in str(verdict)
+    assert verdict.max_difference > 0.02 and 0.02 < verdict.findings[0].rounding < 0.1
+
+
+def test_a_mistake_is_found_through_rounding():
+    verdict = from_another_machine(jump=1.0, asked=2)
+    assert verdict.explained and not verdict.agrees and "up to rounding" in str(verdict)
+    assert [str(finding) for finding in verdict.findings] == ["C1: another class (class 2)"]
+
+
+def test_a_map_that_rounding_moves_by_more_than_a_tenth_is_not_explained_by_it():
+    assert not from_another_machine(jump=4.0, asked=1).explained
+
+
+def test_where_rounding_moves_nothing_a_small_difference_is_not_rounding():
     right = explain(NET, IMAGE, "eigencam").heatmap
-    theirs = right * (1 + 0.02 * torch.linspace(-1, 1, 56))
-    monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 0.015))
-    verdict = verify(theirs, NET, IMAGE, "eigencam")
-    assert verdict.agrees and "up to rounding" in str(verdict) and verdict.findings[0].rounding == 0.015
-    monkeypatch.setattr(rounding, "_moved", lambda way, comparison, traces: rounding.Moved(0.02, way, 1e-6))
-    assert not verify(theirs, NET, IMAGE, "eigencam").explained
+    assert not verify(right * (1 + 0.02 * torch.linspace(-1, 1, 56)), NET, IMAGE, "eigencam").explained
 
 
 def test_traces_that_hold_the_same_numbers_are_one():
     def record(recipe, capture=score.AS_RETURNED, **changes):
         return record_cnn(NET, **{"image": IMAGE, "target": 1, "score": recipe.C1, "capture": capture, **changes})
     traces = Traces(NET, IMAGE, record)
-    assert len({id(plan.trace) for plan in traces.plans("gradcam")}) == 1
+    assert len({id(candidate.trace) for candidate in traces.candidates("gradcam")}) == 1
 
 
 def test_verify_is_there_without_asking_twice():

@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -20,7 +21,7 @@ from minixai.gradcam import Cam
 from minixai.networks.vit import ViT
 from minixai.verification.mistakes import all_mistakes
 from minixai.verification.profiles import PROFILES, heatmap_as
-from minixai.verification.search import OTHER_CLASSES, Traces, Way, map_of
+from minixai.verification.search import OTHER_CLASSES, Traces, map_of
 from minixai.verify import AS_RETURNED, _record
 from tests.reference import networks
 from tests.reference.seeded import CAT, seeded_image
@@ -76,17 +77,14 @@ def methods_for(mistake, kind):
 def plant(place, method, mistakes, random):
     """[(map, label)] of one method with these mistakes made in it, as the paper finishes a map; label says which."""
     traces = place.traces()
-    plan = traces.plans(method)[0]
+    right = traces.candidates(method)[0]
     recorded = [mistake for mistake in mistakes if mistake.recorded]
-    made = {mistake.stage: mistake.function for mistake in mistakes if not mistake.recorded}
-    names = [name for name in ("C2", "C3", "C4", "A2", "A3", "A4", "A5", "M1", "M2") if hasattr(plan.recipe, name)]
-    functions = tuple(made.get(name, getattr(plan.recipe, name)) for name in names)
-    variants = traces.mistaken(plan, recorded[0])[:6] if recorded else [("", plan.trace)]
+    variants = traces.mistaken(right, recorded[0])[:6] if recorded else [("", right.trace)]
     if not variants:
         return None, None
     which, trace = random.choice(variants)
     label = {(mistake.stage, mistake.name, which if mistake.recorded else "") for mistake in mistakes}
-    return map_of(Way(plan.profiles, (), trace, functions)), label
+    return map_of(replace(right, trace=trace, mistakes=tuple((mistake, "") for mistake in mistakes))), label
 
 
 def outcome(verdict, label):

@@ -21,6 +21,7 @@ from minixai.course.leaks import TEXT, read, search
 LEFT_OUT = ("tests", ".ci", "lessons/recorded", "lessons/03_three_lines.py", "minixai/verification",
             "minixai/compat.py", "minixai/course/record.py", "minixai/course/mistakes.py", "minixai/course/grade.py",
             "minixai/course/leaks.py", "minixai/course/submissions.py", "minixai/course/results.py",
+            ".github", "CHANGELOG.md",
             "minixai/course/release.py", "minixai/course/INSTRUCTOR.md", "minixai/course/STUDENT.md")
 NO_VERIFY = '''"""Not part of the tree for students: it knows every stage, and every mistake."""
 Verdict = None

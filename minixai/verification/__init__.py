@@ -1,4 +1,4 @@
-"""Behind `minixai.verify`: every way that is known to compute a map, compared with a map from elsewhere.
+"""The room behind `minixai.verify`: a map from elsewhere is compared with every known way to compute it.
 
     profiles/         how each library computes each method
     mistakes/         what goes wrong, stage by stage

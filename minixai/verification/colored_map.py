@@ -1,9 +1,9 @@
-"""A heatmap that was saved as a picture in colours: compared as pictures, drawn in every way that is known (M3).
+"""A heatmap that was saved as a picture in colours: every known heatmap, drawn in every known way, against it (M3).
 
-    all profiles' heatmaps ─────────────► every way to draw, right and with one mistake ─► the picture?
-    heatmaps with one mistake of theirs ► every right way to draw ───────────────────────► the picture?
+    all profiles' heatmaps ─────────► every way to draw, right and with one mistake ─► the picture?
+    their heatmaps with one mistake ► every right way to draw ───────────────────────► the picture?
 
-First at a few pixels, then whole. Colours tell less than numbers: what is drawn in 8 bits cannot be told closer.
+First at a few pixels, then whole. A picture of 8 bits tells less than numbers do: close maps look the same in it.
 """
 from dataclasses import replace
 from functools import partial
@@ -14,33 +14,36 @@ import torch
 from minixai.verification.colormaps import COLOURINGS, OVERLAY, WITHOUT_PHOTO
 from minixai.verification.compare import Entry, grouped
 from minixai.verification.mistakes.display import MISTAKES
-from minixai.verification.search import attempt, branches_of, ways_with
+from minixai.verification.saved_map import ColouredMap
+from minixai.verification.search import Branch, Traces, attempt, branches_of, candidates_with
 
 SAME = 2 / 255          # the largest difference of a pixel; rounding, or cutting off, twice
 LEVEL = 1 / 255
-AT_PIXELS = 16 / 255    # at the probes, which are drawn without what a picture's maximum does exactly
-EDGE = 1e-5             # a value that is as near as this to the next colour of a table may have got that one
-PROBES = 96
+AT_PIXELS = 16 / 255    # the same at the probes, where the maximum that divides a blend is not known exactly
+EDGE = 1e-5             # a value this near to a table's next colour may have got that colour
+PROBES = 96             # pixels at which pictures are compared before they are compared whole
 MOST = 400              # of the pictures that pass at the probes, those that are compared whole
 LEFT_OUT = "not tried with a picture: two mistakes at once, other colours; save the map itself before it is coloured"
 NO_PHOTO = "; this network has no `preprocess`, so the photo under the colours is unknown and no overlay was tried"
 
 
-def photo_of(model, image):
-    """The pixels (H,W,3) that a network of ours saw, or None; ValueError for more than one image."""
-    if len(image) != 1:
-        raise ValueError(f"a picture in colours is compared with one image, got {len(image)}; save the maps themselves")
+def photo_of(model: torch.nn.Module, image: torch.Tensor) -> np.ndarray | None:
+    """uint8 (H,W,3), the pixels of one image (1,3,H,W) that a network of ours saw; None for other networks."""
     preprocess = getattr(model, "preprocess", None)
     return None if preprocess is None else preprocess.undo(image)[0]
 
 
-def searched(picture, method, traces, head, photo):
-    """The PictureComparison of a ColouredMap with all ways: fewest mistakes first."""
+def searched(picture: ColouredMap, method: str, traces: Traces, head, photo: np.ndarray | None) -> "PictureComparison":
+    """Compare a picture with all candidates, those with the fewest mistakes first.
+
+    head: as for `explain`. photo: uint8 (H,W,3), or None where it is unknown.
+    """
     comparison = PictureComparison(picture, photo)
-    comparison.add(branches_of(ways_with(0, method, traces, head), traces), mistaken=False)
+    right = branches_of(candidates_with(0, method, traces, head), traces)
+    comparison.add(right, mistaken=False)
     if comparison.best() > SAME:
-        comparison.add(branches_of(ways_with(0, method, traces, head), traces), mistaken=True)
-        comparison.add(branches_of(ways_with(1, method, traces, head), traces), mistaken=False)
+        comparison.add(right, mistaken=True)
+        comparison.add(branches_of(candidates_with(1, method, traces, head), traces), mistaken=False)
     return comparison
 
 
@@ -48,8 +51,8 @@ class PictureComparison:
     """Their picture, and every way to draw a heatmap that gives it."""
     close, most_mistakes = SAME, 1
 
-    def __init__(self, picture, photo):
-        """picture: a ColouredMap. photo: uint8 (H,W,3) or None."""
+    def __init__(self, picture: ColouredMap, photo: np.ndarray | None):
+        """photo: uint8 (H,W,3)."""
         self.theirs = torch.from_numpy(picture.rgb.astype(np.float32) / 255)[None]
         self.tried, self.fitting, self.ours = 0, 0, None
         H, W = self.theirs.shape[1:3]
@@ -59,45 +62,45 @@ class PictureComparison:
         self._entries, self._nearest = [], (float("inf"), None)
 
     @property
-    def left_out(self):
+    def left_out(self) -> str:
         """What was not tried, in words."""
         return LEFT_OUT + (NO_PHOTO if self._photo is None else "")
 
-    def add(self, branches, mistaken):
-        """Compare every way to draw the heatmaps of these branches; mistaken: the wrong ways in place of the right."""
+    def add(self, branches: list[Branch], mistaken: bool):
+        """Draw the heatmaps of these branches in every right way, or in every mistaken one, and compare."""
         known = {}
-        for heatmap, remake, ways in self._heatmaps(branches):
+        for heatmap, remake, candidates in self._heatmaps(branches):
             at_places = heatmap.flatten()[self._places]
             key = (at_places / EDGE).round().to(torch.int64).numpy().tobytes()
-            known.setdefault(key, (at_places, remake, []))[2].extend(ways)
+            known.setdefault(key, (at_places, remake, []))[2].extend(candidates)
         self.fitting += len(known)
         if known:
             self._draw(list(known.values()), self._ways_to_draw(mistaken))
 
-    def best(self):
+    def best(self) -> float:
         """The smallest difference yet."""
         return min((entry.difference for entry in self._entries), default=float("inf"))
 
-    def equals(self):
-        """Entries of the ways that give this picture, as closely as the closest does."""
+    def equals(self) -> list[Entry]:
+        """Entries of the candidates that give this picture as closely as the closest one."""
         return [entry for entry in self._entries if entry.difference <= self.best() + LEVEL / 2]
 
-    def show_beside(self, heatmap):
-        """Keep, as ours, a right heatmap (H,W), drawn in the way that theirs seems to be drawn in."""
+    def show_beside(self, heatmap: torch.Tensor):
+        """Keep a right heatmap (H,W) as `ours`, drawn in the way that comes nearest to their picture."""
         draw = self._nearest[1] or (OVERLAY if self._photo is not None else WITHOUT_PHOTO[0]).draw
         fits = heatmap.shape == self._under.shape[:2]
         under = self._under if fits else np.zeros((*heatmap.shape, 3), np.uint8)
         self.ours = _floats(draw(under, heatmap.numpy()))[None]
 
     def _heatmaps(self, branches):
-        """Yield (heatmap (H,W), a function that makes it again, its ways) if it has the picture's size, in [0,1]."""
+        """Yield (heatmap (H,W), a function that makes it again, its candidates) of all that have the picture's size."""
         for branch in branches:
-            for enlarge, alike in grouped(branch.ways, lambda way: way.functions[-2]).items():
+            for enlarge, alike in grouped(branch.candidates, lambda one: one.functions[-2]).items():
                 full = attempt("M1", enlarge, branch.values)
-                for normalise, ways in grouped(alike, lambda way: way.functions[-1]).items():
+                for normalise, candidates in grouped(alike, lambda one: one.functions[-1]).items():
                     heatmap = _finished(full, normalise)
                     if heatmap is not None and heatmap.shape == self.theirs.shape[1:3]:
-                        yield heatmap, partial(_made_again, branch.values, enlarge, normalise), ways
+                        yield heatmap, partial(_made_again, branch.values, enlarge, normalise), candidates
 
     def _ways_to_draw(self, mistaken):
         """[(colouring, stage function, mistakes)], those with the photo only where it is known."""
@@ -127,12 +130,12 @@ class PictureComparison:
         off = torch.stack([(one - self.theirs[0]).abs().amax(dim=-1) for one in drawn]).amin(dim=0)
         apart = float(off.max())
         self._nearest = min(self._nearest, (apart, colouring.draw), key=lambda one: one[0])
-        self._entries += [Entry(apart, replace(way, profiles=_called(way, colouring),
-                                               mistakes=way.mistakes + mistakes)) for way in group[2]]
+        self._entries += [Entry(apart, replace(candidate, profiles=_called(candidate, colouring),
+                                               mistakes=candidate.mistakes + mistakes)) for candidate in group[2]]
 
 
 def _finished(full, normalise):
-    """M2 of one map, (H,W) in [0,1], or None if it does not fit, or gives other numbers."""
+    """M2 of one map, (H,W) in [0,1], or None if it does not fit, or gives values outside [0,1]."""
     heatmap = None if full is None else attempt("M2", normalise, {"full": full})
     if heatmap is None or len(heatmap) != 1 or not (-EDGE <= heatmap.min() and heatmap.max() <= 1 + EDGE):
         return None
@@ -143,14 +146,14 @@ def _made_again(values, enlarge, normalise):
     return _finished(attempt("M1", enlarge, values), normalise)
 
 
-def _called(way, colouring):
-    """The way's profiles, called by how their map is drawn too."""
+def _called(candidate, colouring):
+    """The candidate's profiles, with the way to draw in their names."""
     return tuple(replace(profile, variant=", ".join(filter(None, (profile.variant, colouring.name))))
-                 for profile in way.profiles)
+                 for profile in candidate.profiles)
 
 
 def _off_up_to_a_factor(drawn, pixels):
-    """drawn (N,P,3), pixels (P,3) -> (N): the largest difference. The maximum that divides a blend lies elsewhere."""
+    """drawn (N,P,3), pixels (P,3) -> (N): the largest difference, up to the factor that a blend is divided by."""
     factor = (drawn * pixels).sum(axis=(1, 2)) / np.maximum((drawn * drawn).sum(axis=(1, 2)), 1e-12)
     return np.abs(factor[:, None, None] * drawn - pixels).max(axis=(1, 2))
 

@@ -2,6 +2,7 @@
 
 Letters: H x W the image. One picture, no batch.
 """
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -12,11 +13,13 @@ from minixai.heatmap import overlay
 COLORMAP_JET = 2        # the number of cv2.COLORMAP_JET
 
 
-def show_cam_on_image(img, mask, use_rgb=False, colormap=COLORMAP_JET, image_weight=0.5):
+def show_cam_on_image(img: np.ndarray, mask: np.ndarray, use_rgb: bool = False, colormap: int = COLORMAP_JET,
+                      image_weight: float = 0.5) -> np.ndarray:
     """A heatmap laid over a picture: img (H,W,3) floats in [0,1], mask (H,W) in [0,1] -> uint8 (H,W,3).
 
-    use_rgb: set it if img is in the order red, green, blue; else the colours come as blue, green, red.
-    image_weight: how much the picture counts before all is divided by the largest value.
+    use_rgb: set it if img is in the order red, green, blue; otherwise the colours come as blue, green, red.
+    image_weight: the weight of the picture, before the blend is divided by its largest value. ValueError for colours
+    other than OpenCV's JET, and for values or sizes that do not fit.
     """
     img, mask = np.asarray(img), np.asarray(mask)
     if colormap != COLORMAP_JET:
@@ -34,7 +37,7 @@ def show_cam_on_image(img, mask, use_rgb=False, colormap=COLORMAP_JET, image_wei
     return np.uint8(255 * (blend / np.max(blend)))
 
 
-def jet_of_opencv():
+def jet_of_opencv() -> np.ndarray:
     """OpenCV's colour table JET, uint8 (256,3), red green blue: three ramps of slope 4, cut off at 0 and 255.
 
     matplotlib's table of the same name differs from it by up to 33.
@@ -46,30 +49,30 @@ def jet_of_opencv():
     return table
 
 
-def over_the_largest(rgb, heatmap, alpha=0.5):
+def over_the_largest(rgb: np.ndarray, heatmap: np.ndarray, alpha: float = 0.5) -> np.ndarray:
     """M3 OpenCV's jet, over the blend's maximum: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)
 
-    pytorch-grad-cam's show_cam_on_image. rgb: uint8 or floats in [0,1]; alpha: how much the colours count.
+    pytorch-grad-cam's show_cam_on_image. rgb: uint8 or floats in [0,1]; alpha: the weight of the colours.
     """
     return show_cam_on_image(in_floats(rgb), np.asarray(heatmap), use_rgb=True, image_weight=1 - alpha)
 
 
-def blended(rgb, heatmap, alpha=0.5):
+def blended(rgb: np.ndarray, heatmap: np.ndarray, alpha: float = 0.5) -> np.ndarray:
     """M3 OpenCV's jet, blended: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)"""
     colors = jet_of_opencv()[np.uint8(255 * np.asarray(heatmap))] / 255
     return (255 * ((1 - alpha) * in_floats(rgb) + alpha * colors)).round().astype(np.uint8)
 
 
-def in_floats(rgb):
+def in_floats(rgb: np.ndarray) -> np.ndarray:
     """Pixels of 8 bits, or already in [0,1] -> floats in [0,1]."""
     rgb = np.asarray(rgb)
     return np.float32(rgb) / 255 if rgb.dtype == np.uint8 else rgb
 
 
 class Colouring(NamedTuple):
-    """One way to draw a heatmap."""
-    name: str                   # fits behind a library's name and a comma
-    draw: object                # a stage function of M3
+    """One way to draw a heatmap in colours."""
+    name: str                   # what a verdict adds to a profile's name, behind a comma
+    draw: Callable              # a stage function of M3
     with_photo: bool = True
 
 

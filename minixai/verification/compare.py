@@ -1,4 +1,4 @@
-"""Many maps against one: first at a few places, whatever M2 may have done to them, then whole.
+"""Compare many maps with one: first at a few probes, where any M2 is allowed for, then whole.
 
 Letters: N branches, B images, P probes, h x w the coarse map, H x W the image.
 """
@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from minixai.verification.search import Way, attempt
+from minixai.recipe import run_stage
+from minixai.verification.saved_map import SavedMap
+from minixai.verification.search import Branch, Candidate, attempt
 
 EXACT = 1e-5            # of the map's span: the same numbers, rounded differently
 CLOSE = 1e-3            # the same map; single precision moves values near a ReLU's kink by about this much
@@ -21,19 +23,18 @@ KEPT = 200              # of the maps that are near and not close
 
 
 class Entry(NamedTuple):
-    """A way whose map was compared whole."""
+    """A candidate whose map was compared whole."""
     difference: float
-    way: Way
+    candidate: Candidate
 
 
 class Comparison:
-    """Theirs, and every way that gives a map close to it; of the others, the nearest ones."""
+    """Their map, and every candidate whose map is close to it; of the others, the nearest ones."""
     close, most_mistakes = CLOSE, 2
 
-    def __init__(self, saved):
-        """saved: a SavedMap."""
+    def __init__(self, saved: SavedMap):
         self.theirs, self.step = saved.values.float(), saved.step
-        self.tried, self.fitting = 0, 0     # ways compared, and those among them whose map has theirs' shape
+        self.tried, self.fitting = 0, 0     # candidates compared; those among them whose map has the shape of theirs
         self.ours, self._best_rank = None, (2,)     # the map without a mistake that theirs is shown beside
         self._near, self._failed, self._matrices = [], [], {}
         self._places = _probes(self.theirs)
@@ -41,70 +42,70 @@ class Comparison:
         self._span = _span(self.theirs)
         self._on_levels = bool(_on_levels(self.theirs))
 
-    def add(self, branches):
-        """Compare the maps of all ways of these branches."""
+    def add(self, branches: list[Branch]):
+        """Compare the maps of all candidates of these branches."""
         for enlarge, group in _by_function(branches, -2).items():
             for alike in grouped(group, lambda entry: _shapes(entry[0].values)).values():
-                self.tried += sum(len({way.functions[-1] for way in ways}) for _, ways in alike)
+                self.tried += sum(len({one.functions[-1] for one in candidates}) for _, candidates in alike)
                 self._compare(enlarge, alike)
         if self.best() > CLOSE:
-            for _, enlarge, branch, ways in sorted(self._failed, key=lambda entry: entry[0])[:NEAREST]:
-                self._finish(enlarge, branch, ways)
+            for _, enlarge, branch, candidates in sorted(self._failed, key=lambda entry: entry[0])[:NEAREST]:
+                self._finish(enlarge, branch, candidates)
         self._failed = []
         self._near = sorted(self._near, key=lambda entry: entry.difference)
         close = [entry for entry in self._near if entry.difference <= CLOSE]
         self._near = close + self._near[len(close):][:KEPT]
 
-    def best(self, count=None):
-        """The smallest difference yet, of ways with that many mistakes (None: of all)."""
-        return min((entry.difference for entry in self._near if count in (None, len(entry.way.mistakes))),
+    def best(self, count: int | None = None) -> float:
+        """The smallest difference yet, of candidates with that many mistakes (None: of all)."""
+        return min((entry.difference for entry in self._near if count in (None, len(entry.candidate.mistakes))),
                    default=float("inf"))
 
-    def equals(self):
-        """Entries of the ways that give this map, with as few mistakes as can be; where none does, of the nearest.
+    def equals(self) -> list[Entry]:
+        """Entries of the candidates that give this map with the fewest mistakes; if none does, of the nearest.
 
-        More mistakes count for more only where they give the very numbers and fewer just come close.
+        More mistakes are preferred only where they give these very numbers and fewer mistakes merely come close.
         """
-        for count in sorted({len(entry.way.mistakes) for entry in self._near if entry.difference <= CLOSE}):
+        for count in sorted({len(entry.candidate.mistakes) for entry in self._near if entry.difference <= CLOSE}):
             best = self.best(count)
             if best <= EXACT or 10 * self.best() >= best or self.best() > EXACT:
                 return self._within(max(EXACT, 3 * best), count)
         return self._within(self.best())
 
-    def near(self):
+    def near(self) -> list[Entry]:
         """The entries nearest to theirs, best first."""
         return self._near[:NEAREST]
 
     def _within(self, limit, count=None):
         return [entry for entry in self._near
-                if entry.difference <= limit and count in (None, len(entry.way.mistakes))]
+                if entry.difference <= limit and count in (None, len(entry.candidate.mistakes))]
 
     def _compare(self, enlarge, alike):
-        """Branches of one shape with one M1: finish those that pass at the probes, note the others."""
+        """Branches of one shape with one M1: finish those that pass at the probes, and keep the others in a list."""
         ours = self._probed(enlarge, alike)
         if ours is None:
             return
         tests = {"straight": _off_a_line, "rising": _off_any_rise, "of the size": _off_any_rise_of_size}
         for kind, test in tests.items():
-            some = [(index, [way for way in ways if _kind(way.functions[-1]) == kind])
-                    for index, (_, ways) in enumerate(alike)]
-            some = [(index, ways) for index, ways in some if ways]
+            some = [(index, [one for one in candidates if _kind(one.functions[-1]) == kind])
+                    for index, (_, candidates) in enumerate(alike)]
+            some = [(index, candidates) for index, candidates in some if candidates]
             if not some:
                 continue
             self.fitting += len(some)
             allowed = 4 * (CLOSE * self._span + self.step)
             off = test(ours[[index for index, _ in some]], self._at_places) / allowed
-            for (index, ways), apart in zip(some, off.amax(dim=-1).tolist()):
+            for (index, candidates), apart in zip(some, off.amax(dim=-1).tolist()):
                 if apart <= 1:
-                    self._finish(enlarge, alike[index][0], ways)
+                    self._finish(enlarge, alike[index][0], candidates)
                 elif kind == "straight":
-                    self._failed.append((apart, enlarge, alike[index][0], ways))
-        for branch, ways in alike:
-            self._finish(enlarge, branch, [way for way in ways if _kind(way.functions[-1]) == "any"
-                                           or self._on_levels and _kind(way.functions[-1]) == "on levels"])
+                    self._failed.append((apart, enlarge, alike[index][0], candidates))
+        for branch, candidates in alike:
+            whole = ("any", "on levels") if self._on_levels else ("any",)
+            self._finish(enlarge, branch, [one for one in candidates if _kind(one.functions[-1]) in whole])
 
     def _probed(self, enlarge, alike):
-        """What M1 gives at the probes, (N,B,P), for all branches; None if its maps have not the shape of theirs."""
+        """M1 of all branches at the probes, (N,B,P); None if these maps do not have the shape of theirs."""
         first = attempt("M1", enlarge, alike[0][0].values)
         if first is None or first.shape != self.theirs.shape:
             return None
@@ -116,9 +117,9 @@ class Comparison:
         return torch.cat([_stacked(enlarge, chunk).flatten(-2)[..., self._places] for chunk in chunks])
 
     def _matrix(self, enlarge, alike):
-        """M1 at the probes as a matrix (h·w,P), from what it makes of maps that are one at one place, zero elsewhere.
+        """M1 at the probes as a matrix (h·w,P): its results on the unit maps, which are 1 in one cell and 0 elsewhere.
 
-        None where it is not linear, a stretch to [0,1] apart, or where making the matrix takes longer than running M1.
+        None if M1 is not linear up to a shift and a scale, or if the matrix takes longer to make than M1 to run.
         """
         values = alike[0][0].values
         h, w = values["coarse"].shape[-2:]
@@ -135,29 +136,30 @@ class Comparison:
             self._matrices[enlarge, h, w] = matrix if off.max() < 1e-4 else None
         return self._matrices[enlarge, h, w]
 
-    def _rank(self, apart, ways):
-        """What is close comes first; of the rest, for a map in [0,1] the paper's own, for others the nearest."""
+    def _rank(self, apart, candidates):
+        """Sort key: close maps first; of the rest, the paper's own if theirs lies in [0,1], else the nearest."""
         in_range = -0.01 <= self.theirs.min() and 0.5 < self.theirs.max() <= 1.01
-        return apart > CLOSE, in_range and all(way.profiles[0].name != "the paper" for way in ways), apart
+        papers_own = any(candidate.profiles[0].name == "the paper" for candidate in candidates)
+        return apart > CLOSE, in_range and not papers_own, apart
 
-    def _finish(self, enlarge, branch, ways):
+    def _finish(self, enlarge, branch, candidates):
         """M1 and M2 on one branch, once for each distinct function, and the whole comparison."""
-        if not ways:
+        if not candidates:
             return
         full = attempt("M1", enlarge, branch.values)
-        for normalise, group in grouped(ways, lambda way: way.functions[-1]).items():
+        for normalise, group in grouped(candidates, lambda one: one.functions[-1]).items():
             ours = attempt("M2", normalise, {"full": full})
             apart = float("inf") if ours is None else difference(self.theirs, ours, self.step)
             if not group[0].mistakes and (rank := self._rank(apart, group)) < self._best_rank:
                 self.ours, self._best_rank = ours, rank
-            self._near += [Entry(apart, way) for way in group if apart < 1]
+            self._near += [Entry(apart, candidate) for candidate in group if apart < 1]
 
 
-def difference(theirs, ours, step=0.0):
+def difference(theirs: torch.Tensor, ours: torch.Tensor, step: float = 0.0) -> float:
     """The largest difference between two maps (B,H,W), as a share of the span of ours, image by image; the worst.
 
-    step: the distance between values that theirs' format can hold. 8 bits hold the nearest level, or the one below;
-    what that moves a value by is no difference.
+    step: the distance between neighbouring values that the format of theirs can hold. A value may have been rounded to
+    the nearest level, or down to the one below; neither counts as a difference.
     """
     if ours.shape != theirs.shape or not ours.isfinite().all():
         return float("inf")
@@ -172,7 +174,7 @@ def difference(theirs, ours, step=0.0):
 
 
 def _probes(theirs):
-    """Places in a flattened map: scattered ones, and where the first few are largest and smallest."""
+    """Indices into a flattened map: random ones, and the largest and smallest value of the first few images."""
     scattered = np.random.RandomState(0).randint(0, theirs[0].numel(), PROBES)
     ends = [index for one in theirs[:8] for index in (int(one.argmax()), int(one.argmin()))]
     return torch.tensor([*ends, *scattered])
@@ -205,15 +207,16 @@ def _off_any_rise_of_size(ours, theirs):
 
 
 def _by_function(branches, place):
-    """{function at that place of the ways: [(branch, its ways with that function)]}"""
+    """{function at this index of the candidates' functions: [(branch, its candidates with this function)]}"""
     groups = defaultdict(list)
     for branch in branches:
-        for function, ways in grouped(branch.ways, lambda way: way.functions[place]).items():
-            groups[function].append((branch, ways))
+        for function, candidates in grouped(branch.candidates, lambda one: one.functions[place]).items():
+            groups[function].append((branch, candidates))
     return groups
 
 
 def grouped(items, key):
+    """{key(item): [the items with this key]}, in the order of their first item."""
     groups = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)
@@ -241,12 +244,13 @@ def _on_levels(values):
 
 @lru_cache(None)
 def _kind(normalise):
-    """What M2 does to a map: "straight", a shift and a scale; "rising", brighter stays brighter; "of the size",
-    the same of the values' sizes; "on levels", only multiples of 1/255 come out; else "any"."""
+    """What M2 does to a map.
+
+    "straight": a shift and a scale. "rising": it keeps the order of the values. "of the size": it keeps the order of
+    their absolute values. "on levels": it gives multiples of 1/255. Otherwise "any".
+    """
     full = torch.randn(1, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
-    out = attempt("M2", normalise, {"full": full})
-    if out is None:
-        return "any"
+    out = run_stage("M2", normalise, {"full": full})
     x, y = full.reshape(1, 1, -1), out.reshape(1, -1)
     tests = (("straight", _off_a_line), ("rising", _off_any_rise), ("of the size", _off_any_rise_of_size))
     for kind, test in tests:

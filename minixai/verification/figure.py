@@ -1,23 +1,24 @@
-"""The picture of a verdict: theirs, ours, and where the two differ."""
+"""Two heatmaps side by side, theirs and ours, and where they differ."""
 import numpy as np
 from matplotlib.figure import Figure
 
 from minixai.figures import HEAT, INCHES, SIGNED
 
 
-def comparison(verdict, rgb=None, index=0):
-    """One image of a Verdict as four panels: the picture, if given, theirs, ours, theirs minus ours.
+def comparison(theirs: np.ndarray, ours: np.ndarray, headline: str, caption: str = "",
+               rgb: np.ndarray | None = None) -> Figure:
+    """Two maps of one image as a matplotlib Figure: the picture, if given, theirs, ours, theirs minus ours.
 
-    Ours is a map without a mistake (Verdict.ours). Both are drawn on one scale.
+    theirs, ours: numpy (H,W), or (H,W,3) for pictures in colours in [0,1]; drawn on one scale, and subtracted if they
+    are of one shape. headline, caption: the lines above and below. rgb: uint8 (H,W,3), the picture that was explained.
     """
-    theirs, ours = verdict.theirs[index].numpy(), verdict.ours[index].numpy()
     low, high = min(theirs.min(), ours.min()), max(theirs.max(), ours.max())
     panels = [(f"theirs ({_size(theirs)})", theirs, HEAT, low, high), (f"ours ({_size(ours)})", ours, HEAT, low, high)]
     if theirs.shape == ours.shape:
         panels.append(_apart(theirs, ours))
     figure = Figure(figsize=((INCHES + 0.5) * (len(panels) + (rgb is not None)), INCHES + 1.4), layout="constrained",
                     dpi=110)
-    figure.suptitle(str(verdict).splitlines()[0], fontsize=10)
+    figure.suptitle(headline, fontsize=10)
     axes = list(figure.subplots(1, len(panels) + (rgb is not None), squeeze=False).flat)
     if rgb is not None:
         first, *axes = axes
@@ -30,9 +31,8 @@ def comparison(verdict, rgb=None, index=0):
         one.set(xticks=[], yticks=[])
         if values.ndim == 2:
             figure.colorbar(drawn, ax=one, fraction=0.046, pad=0.03).ax.tick_params(labelsize=7)
-    if not verdict.agrees and verdict.explained:
-        figure.supxlabel("the cause: " + "; or ".join(str(finding) for finding in verdict.findings[:2])[:140],
-                         fontsize=9)
+    if caption:
+        figure.supxlabel(caption, fontsize=9)
     return figure
 
 

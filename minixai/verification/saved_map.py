@@ -1,7 +1,7 @@
 """Heatmaps as other programs save them: .npy, .npz, .pt and .png, floats or 8 bits, or drawn in colours.
 
-Nothing in a file is run: arrays are read without pickle, tensors with weights_only, and no file takes more memory than
-a heatmap of MOST numbers.
+No code in a file is run: arrays are read without pickle, tensors with weights_only. No file takes more memory than a
+heatmap of MOST numbers.
 """
 import math
 import warnings
@@ -40,11 +40,11 @@ class ColouredMap:
     rgb: np.ndarray
 
 
-def read_map(source):
-    """A path, array or tensor -> SavedMap, or ColouredMap. ValueError says what is wrong with it and what would fit.
+def read_map(source: str | PathLike | np.ndarray | torch.Tensor | SavedMap | ColouredMap) -> SavedMap | ColouredMap:
+    """A path, array or tensor -> SavedMap or ColouredMap; a map that was read already is returned as it is.
 
     (H,W), (B,H,W) or (B,1,H,W); 8 or 16 bits or floats; (H,W,3) of 8 bits is a picture in colours. An .npz has to hold
-    one array, a .pt one tensor.
+    one array, a .pt one tensor. ValueError says in one line what is wrong and what would fit.
     """
     if isinstance(source, SavedMap | ColouredMap):
         return source

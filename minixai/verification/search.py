@@ -1,14 +1,15 @@
-"""Which of all known ways to compute a map gives this one? Profiles times mistakes, and each distinct stage run once.
+"""Which of all known ways to compute a map gives this one? Profiles times mistakes; each distinct stage runs once.
 
-A way is a list of stage functions, from the recording to the finished map. Ways that begin alike share what they share:
-they are laid into a tree, stage by stage, and a stage runs once for all ways that agree up to there.
+A candidate is a list of stage functions that run on a recording. The candidates form a tree, stage by stage: a stage
+runs once for all candidates that are the same up to there.
 
     recording ─► … ─► small coarse maps, one for each branch ─► M1 ─► compared at a few probes ─► M2, compared whole
 
-Most branches end at the probes: whatever M2 does to brightness and contrast, where theirs is brighter ours has to be.
+Most branches end at the probes. M2 may change brightness and contrast, but where theirs is brighter ours has to be too.
 """
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from inspect import signature
 from itertools import combinations, islice
 
@@ -22,60 +23,55 @@ from minixai.verification.mistakes.recorded import other_class
 from minixai.verification.profiles import profiles_of
 
 VARIANTS_IN_PAIRS = 6       # of a mistake of C1 that can be made in many ways: other classes, other layers
-# Methods that ask the network for every channel or copy: how many other classes are tried; nothing else of C1 is.
+# Methods that run the network for every channel or copy -> how many other classes are tried, the one mistake of C1
+# that is tried with them.
 OTHER_CLASSES = {"scorecam": 0, "smoothgradcampp": 0, "ablationcam": 2}
 INSIDE = ("activations", "gradients", "attention", "attention_gradients", "scores", "score_gradients", "value_norms")
 NOT_FIT = (ValueError, TypeError, RuntimeError, IndexError)     # what a stage raises on values not made for it
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """One way to compute a map: libraries' profiles, and the mistakes made in them, each with which ("class 3")."""
-    profiles: tuple
-    mistakes: tuple
-    trace: object           # the recording that it starts from
-    functions: tuple        # its stage functions, those of M1 and M2 last
+class Candidate:
+    """One way to compute a map: a recipe on a recording, as profiles have it, with or without mistakes."""
+    profiles: tuple                 # the profiles that do the same on this network
+    recipe: object                  # the stages of these profiles
+    trace: CnnTrace | VitTrace      # the recording that the stages run on
+    mistakes: tuple = ()            # (Mistake, which) pairs; which: "class 3"
 
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Profiles that do the same on this network, what they do, and the mistakes that can be made in it."""
-    profiles: tuple
-    recipe: object
-    trace: object           # as it is right
-    functions: tuple
-    mistakes: list
+    @cached_property
+    def functions(self) -> tuple:
+        """The stage functions that run, those of M1 and M2 last."""
+        mistaken = {mistake.stage: mistake.function for mistake, _ in self.mistakes}
+        return tuple(mistaken.get(field.name, getattr(self.recipe, field.name)) for field in stages(self.recipe))
 
     @property
-    def usual(self):
+    def usual(self) -> bool:
         """Whether it is tried with mistakes too."""
         return any(profile.usual for profile in self.profiles)
 
 
 class Traces:
-    """Recordings of one image by one network, each made once: the right one, and those of every mistake of C1 or A1."""
+    """Recordings of one image by one network, each made once: the right one, and one for each mistake of C1 or A1."""
 
     def __init__(self, model, image, record):
         """record(recipe, capture, **changes) -> a trace; changes: target, layer, score, image, capture."""
         self.model, self.image, self.record = model, image, record
-        self._made, self._right, self._plans, self._asked = {}, [], {}, {}
+        self._made, self._right, self._candidates, self._asked = {}, [], {}, {}
 
-    def plans(self, method, head=None):
-        """One Plan for each different way in which the profiles compute a method."""
-        if method not in self._plans:
+    def candidates(self, method: str, head: int | None = None) -> list[Candidate]:
+        """One Candidate without a mistake for each different way in which the profiles compute a method."""
+        if method not in self._candidates:
             alike = {}
             for profile in profiles_of(method):
                 recipe = profile.recipe if head is None else for_one_head(profile.recipe)
-                trace = self.right(recipe, profile.capture)
-                functions = tuple(getattr(recipe, field.name) for field in stages(recipe))
-                alike.setdefault((id(trace), functions), (recipe, trace, []))[2].append(profile)
-            self._plans[method] = [
-                Plan(tuple(profiles), recipe, trace, functions, _searched(method, recipe, len(self.image)))
-                for (_, functions), (recipe, trace, profiles) in alike.items()]
-        return self._plans[method]
+                candidate = Candidate((profile,), recipe, self.right(recipe, profile.capture))
+                alike.setdefault((id(candidate.trace), candidate.functions), []).append(candidate)
+            self._candidates[method] = [replace(same[0], profiles=tuple(one.profiles[0] for one in same))
+                                        for same in alike.values()]
+        return self._candidates[method]
 
-    def right(self, recipe, capture):
-        """The trace that a recipe reads."""
+    def right(self, recipe, capture) -> CnnTrace | VitTrace:
+        """The trace that a recipe reads, recorded without a mistake. capture: a CaptureMode."""
         key = (capture, score_of(recipe), *(reads(recipe, name) for name in ("attention_gradients", *ALSO)))
         if key not in self._made:
             trace = self.record(recipe, capture)
@@ -85,20 +81,21 @@ class Traces:
             self._right.append((key[1:], self._made[key]))
         return self._made[key]
 
-    def mistaken(self, plan, mistake):
-        """[(which, trace)] for a mistake of C1 or A1; those that make no difference to the numbers are left out."""
-        key = (id(plan.trace), plan.profiles[0].method in OTHER_CLASSES, mistake)
+    def mistaken(self, candidate: Candidate, mistake: Mistake) -> list:
+        """[(which, trace)] for a mistake of C1 or A1, without those that leave the numbers as they are."""
+        first, right = candidate.profiles[0], candidate.trace
+        key = (id(right), first.method in OTHER_CLASSES, mistake)
         if key not in self._made:
-            again = partial(self.record, plan.recipe, capture=plan.profiles[0].capture)
-            recordings = _while_they_fit(mistake.function(Recording(self.model, self.image, plan.trace, again)))
-            most = OTHER_CLASSES.get(plan.profiles[0].method)
-            made = [(which, _sharing(trace, plan.trace)) for which, trace in islice(recordings, most)]
-            asks = reads(plan.recipe, "network")        # it sees which class and image a trace is for
-            self._made[key] = [(which, trace) for which, trace in made if asks or not _same(trace, plan.trace)]
+            again = partial(self.record, candidate.recipe, capture=first.capture)
+            recordings = _while_they_fit(mistake.function(Recording(self.model, self.image, right, again)))
+            made = [(which, _sharing(trace, right))
+                    for which, trace in islice(recordings, OTHER_CLASSES.get(first.method))]
+            asks = reads(candidate.recipe, "network")       # it sees which class and image a trace is for
+            self._made[key] = [(which, trace) for which, trace in made if asks or not _same(trace, right)]
         return self._made[key]
 
     def asked(self, trace, path, values):
-        """What the last of these stages gives, which takes long, once for each trace. path: ((number, function), …)."""
+        """The value of the last of these stages, computed once for each trace. path: ((id, function), …)."""
         key = (id(trace), path)
         if key not in self._asked:
             self._asked[key] = attempt(*path[-1], values)
@@ -106,14 +103,14 @@ class Traces:
 
 
 def _searched(method, recipe, images):
-    """The mistakes that are tried. With a method that asks the network many times, few are worth another recording."""
+    """The mistakes that are tried. A method that runs the network many times is recorded anew for few of them."""
     mistakes = [mistake for mistake in mistakes_of(recipe) if images > 1 or not mistake.of_batch]
     return [mistake for mistake in mistakes if not mistake.recorded or method not in OTHER_CLASSES
             or mistake.function is other_class and OTHER_CLASSES[method]]
 
 
 def _while_they_fit(recordings):
-    """The recordings of a mistake, up to the first that this network does not allow: it may have no classes."""
+    """The recordings of a mistake, up to the first one that fails: a network may have no classes, say."""
     try:
         yield from recordings
     except NOT_FIT:
@@ -125,48 +122,49 @@ def score_of(recipe):
     return getattr(recipe, "C1", None) or recipe.A1
 
 
-def same_numbers(one, other):
-    """Whether two traces hold the same tensors of the network's inside, the same that are None among them."""
+def same_numbers(one, other) -> bool:
+    """Whether two traces hold equal recorded tensors; what is None in one has to be None in the other."""
     pairs = [(getattr(one, name, None), getattr(other, name, None)) for name in INSIDE]
     return all(a is b or a is not None and b is not None and a.shape == b.shape and torch.equal(a, b)
                for a, b in pairs)
 
 
 def _same(one, other):
-    """Whether no stage can tell two traces apart, but one that asks the network."""
+    """Whether every stage gives the same on both traces, those that run the network again excepted."""
     places = [(trace.layer, trace.head) if isinstance(trace, VitTrace) else None for trace in (one, other)]
     return same_numbers(one, other) and places[0] == places[1]
 
 
 def _sharing(trace, right):
-    """The trace, with the right one's tensors where they are equal: many traces of large attention fill a memory."""
+    """The trace, with the right one's tensors where they are equal: copies of large attention would fill the memory."""
     known = {name: value for name, value in vars(right).items() if isinstance(value, torch.Tensor)}
     equal = {name: value for name, value in known.items() if isinstance(getattr(trace, name), torch.Tensor)
              and getattr(trace, name).shape == value.shape and torch.equal(getattr(trace, name), value)}
     return replace(trace, **equal)
 
 
-def ways_with(count, method, traces, head=None):
-    """Yield every Way to compute a method with `count` mistakes, each in a stage of its own."""
-    for plan in traces.plans(method, head):
-        if count == 0 or plan.usual:
-            for made in combinations(plan.mistakes, count):
+def candidates_with(count: int, method: str, traces: Traces, head: int | None = None) -> Iterator[Candidate]:
+    """Yield every Candidate for a method with `count` mistakes, each in a stage of its own."""
+    for right in traces.candidates(method, head):
+        if count == 0:
+            yield right
+        elif right.usual:
+            for made in combinations(_searched(method, right.recipe, len(traces.image)), count):
                 if len({mistake.stage for mistake in made}) == count:
-                    yield from _in_every_variant(plan, made, traces)
+                    yield from _in_every_variant(right, made, traces)
     if count == 1:
         yield from _other_methods(method, traces, head)
 
 
-def _in_every_variant(plan, made, traces):
+def _in_every_variant(right, made, traces):
     """A mistake of C1 may be made in many ways: every other class, every other layer."""
     rest = tuple((mistake, "") for mistake in made if not mistake.recorded)
-    functions = _functions(plan, rest)
     if len(rest) == len(made):
-        yield Way(plan.profiles, rest, plan.trace, functions)
+        yield replace(right, mistakes=rest)
         return
     recorded = next(mistake for mistake in made if mistake.recorded)
-    for which, trace in traces.mistaken(plan, recorded)[:VARIANTS_IN_PAIRS if rest else None]:
-        yield Way(plan.profiles, ((recorded, which), *rest), trace, functions)
+    for which, trace in traces.mistaken(right, recorded)[:VARIANTS_IN_PAIRS if rest else None]:
+        yield replace(right, trace=trace, mistakes=((recorded, which), *rest))
 
 
 def _other_methods(method, traces, head):
@@ -176,43 +174,30 @@ def _other_methods(method, traces, head):
             continue
         made = Mistake("method", f"{other} in place of {method}", None, f"minixai.METHODS[{other!r}]")
         try:
-            plans = traces.plans(other, head)
+            candidates = traces.candidates(other, head)
         except NOT_FIT:         # no classes, or too many tokens
             continue
-        yield from (Way(plan.profiles, ((made, ""),), plan.trace, plan.functions) for plan in plans if plan.usual)
-
-
-def _functions(plan, made):
-    """The plan's stage functions, with those of the mistakes."""
-    if not made:
-        return plan.functions
-    mistaken = {mistake.stage: mistake.function for mistake, _ in made}
-    return tuple(mistaken.get(name, function) for name, function in zip(_names(type(plan.recipe)), plan.functions))
-
-
-@lru_cache(None)
-def _names(kind):
-    return [field.name for field in stages(kind())]
+        yield from (replace(right, mistakes=((made, ""),)) for right in candidates if right.usual)
 
 
 @dataclass(eq=False)
 class Branch:
-    """The coarse map that some ways share, and what their M1 and M2 may read besides."""
+    """The coarse map that some candidates share, and what their M1 and M2 may read besides."""
     values: dict
-    ways: list
+    candidates: list
 
 
-def branches_of(ways, traces):
-    """Run all that comes before M1, each distinct stage once; a list of Branch.
+def branches_of(candidates: Iterable[Candidate], traces: Traces) -> list[Branch]:
+    """Run all stages before M1, each distinct one once; a list of Branch.
 
-    A way whose stages do not fit this trace (one head, too few layers) is left out.
+    A candidate whose stages do not fit its trace (one head, too few layers) is left out.
     """
     tree = {}
-    for way in ways:
-        node = tree.setdefault(id(way.trace), (way.trace, {}))[1]
-        for function in way.functions[:-2]:
+    for candidate in candidates:
+        node = tree.setdefault(id(candidate.trace), (candidate.trace, {}))[1]
+        for function in candidate.functions[:-2]:
             node = node.setdefault(function, {})
-        node.setdefault(None, []).append(way)
+        node.setdefault(None, []).append(candidate)
     branches = []
     for trace, node in tree.values():
         fields = stages(METHODS["gradcam"] if isinstance(trace, CnnTrace) else METHODS["attention"])
@@ -238,39 +223,38 @@ def _grow(node, fields, values, asked, path=()):
 
 
 @lru_cache(None)
-def takes_long(function):
-    """Whether a stage asks the network again."""
+def takes_long(function) -> bool:
+    """Whether a stage runs the network again."""
     return "network" in signature(function).parameters
 
 
-def attempt(number, function, values):
-    """What a stage gives, or None where it does not fit these values: then it cannot have been this way."""
+def attempt(id, function, values):
+    """The value that a stage gives, or None if it does not fit the values that it reads."""
     try:
-        return run_stage(number, function, values)
+        return run_stage(id, function, values)
     except NOT_FIT:
         return None
 
 
-def map_of(way):
-    """The whole map of a way, (B,H,W), or None where a stage does not fit."""
-    values = {name: value for name, value in vars(way.trace).items() if value is not None}
-    for field, function in zip(stages(METHODS[way.profiles[0].method]), way.functions):
+def map_of(candidate: Candidate) -> torch.Tensor | None:
+    """The whole map of a candidate, (B,H,W), or None where a stage does not fit."""
+    values = {name: value for name, value in vars(candidate.trace).items() if value is not None}
+    for field, function in zip(stages(candidate.recipe), candidate.functions):
         values[field.metadata["gives"]] = attempt(field.name, function, values)
         if values[field.metadata["gives"]] is None:
             return None
     return values["heatmap"].float().cpu()
 
 
-def the_same_way(way, traces):
-    """The way on other recordings: of the same network in double precision, say. ValueError if there is none."""
-    profile = way.profiles[0]
-    recipe = profile.recipe if getattr(way.trace, "head", None) is None else for_one_head(profile.recipe)
-    trace = traces.right(recipe, profile.capture)
-    for mistake, which in way.mistakes:
+def on_other_recordings(candidate: Candidate, traces: Traces) -> Candidate:
+    """The candidate on other recordings: of the same network in double precision, say. ValueError if there is none."""
+    capture = candidate.profiles[0].capture
+    trace = traces.right(candidate.recipe, capture)
+    for mistake, which in candidate.mistakes:
         if mistake.recorded:
-            again = partial(traces.record, recipe, capture=profile.capture)
+            again = partial(traces.record, candidate.recipe, capture=capture)
             made = mistake.function(Recording(traces.model, traces.image, trace, again))
             trace = next((other for name, other in made if name == which), None)
             if trace is None:
                 raise ValueError(f"no {which} here")
-    return Way(way.profiles, way.mistakes, trace, way.functions)
+    return replace(candidate, trace=trace)

@@ -1,20 +1,21 @@
 """What `verify` found, in words and as a picture."""
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-NAMED = 6               # of findings that are equals, in words; all are in `findings`
-NOWHERE_NEAR = 0.3      # of the largest value: beyond that, the nearest says nothing
+NAMED = 6               # of equal findings, that many are named in words; all are in `findings`
+NOWHERE_NEAR = 0.3      # of the largest value: a candidate further away than this says nothing about the map
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that reproduces the map, or comes nearest to it."""
-    mistakes: tuple         # (Mistake, which) pairs; none for a library's own way
-    profiles: tuple         # names of the profiles under which it does
+    """One explanation of the map, or one of the nearest: some mistakes, and the profiles in which they were made."""
+    mistakes: tuple         # (Mistake, which) pairs; empty for a profile as it is
+    profiles: tuple         # names of the profiles
     difference: float       # the largest, as a share of the map's span
     departs: tuple = ()     # how those profiles depart from the paper
-    rounding: float = 0.0   # how far rounding moves this map, where that is why it counts as the same
+    rounding: float = 0.0   # how far rounding moves this map, if the two count as the same for that reason
 
     def __str__(self):
         return " and ".join(f"{mistake.stage}: {mistake.name}" + (f" ({which})" if which else "")
@@ -25,12 +26,12 @@ class Finding:
 class Verdict:
     """What `verify` found. str(verdict) says it in words, verdict.figure() shows theirs, ours and the difference.
 
-    agrees: whether some library's own way, without a mistake, gives this map. profile: that library, or None.
-    explained: agrees, or known mistakes give it. findings: [Finding], equals of each other; where nothing explains the
-    map, the nearest. ours: a map without a mistake, the one that agrees or else the paper's. max_difference: of theirs
-    from ours, a share of the largest value; infinite where no such map has theirs' shape. where: (image, row, column)
-    of that difference.
-    tried: how many different ways were compared. left_out: what was not, in words.
+    agrees: whether some profile, without a mistake, gives this map. profile: the name of that profile, or None.
+    explained: whether the map agrees, or known mistakes give it. findings: [Finding], all equally good; if nothing
+    explains the map, the nearest ones. ours: a map without a mistake, the one that agrees or else the paper's.
+    max_difference: between theirs and ours, as a share of the largest value; infinite if no map without a mistake has
+    the shape of theirs. where: (image, row, column) of that difference.
+    tried: how many candidates were compared. left_out: what was not tried, in words.
     """
     agrees: bool
     explained: bool
@@ -42,7 +43,7 @@ class Verdict:
     question: str           # "gradcam at features, class 285 (Egyptian cat)"
     left_out: str
     theirs: torch.Tensor    # (B,H,W), or (B,h,w) at layer size, or (1,H,W,3) if it came as a picture in colours
-    ours: torch.Tensor      # of theirs' shape if there is such a map without a mistake, or else (B,H,W)
+    ours: torch.Tensor      # of the shape of theirs if a map without a mistake has it, or else (B,H,W)
     most_mistakes: int = 2  # how many at once were tried
 
     def __repr__(self):
@@ -52,10 +53,15 @@ class Verdict:
         lines = _agreement if self.agrees else _causes if self.explained else _nothing
         return "\n".join(lines(self))
 
-    def figure(self, rgb=None, index=0):
-        """Theirs, the map of the method unchanged, and the difference between them, as a matplotlib Figure."""
+    def figure(self, rgb: np.ndarray | None = None, index: int = 0):
+        """Theirs, ours and the difference between them, as a matplotlib Figure.
+
+        rgb: uint8 (H,W,3), the picture that was explained, shown beside them. index: which image of the batch.
+        """
         from minixai.verification.figure import comparison  # late: matplotlib takes long to import
-        return comparison(self, rgb, index)
+        causes = "the cause: " + "; or ".join(str(finding) for finding in self.findings[:2])[:140]
+        caption = causes if self.explained and not self.agrees else ""
+        return comparison(self.theirs[index].numpy(), self.ours[index].numpy(), str(self).splitlines()[0], caption, rgb)
 
 
 def _agreement(verdict):

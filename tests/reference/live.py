@@ -3,7 +3,7 @@
 Run it where the libraries are installed (requirements.txt in this folder):
 
     python -m tests.reference.live                  # two tables; exits 1 if a cell is above 1e-5
-    python -m tests.reference.live --markdown       # the tables as the README has them
+    python -m tests.reference.live --markdown       # the tables as tests/README.md has them
     python -m tests.reference.live --networks       # also the networks themselves (live_networks, live_foreign)
 
 A cell is the largest difference of any case: of |ours - theirs| over the largest |theirs| of an image, where ours is
