@@ -151,7 +151,7 @@ def for_one_head(recipe):
 
 
 def _own_name(recipe):
-    """Cam(C4=keep_the_sign) is called that."""
+    """Cam(C4=no_relu) is called that."""
     stages = [(stage.name, stage.default, getattr(recipe, stage.name)) for stage in fields(recipe)]
     changed = [f"{number}={getattr(function, '__name__', type(function).__name__)}"     # a partial has no name
                for number, usual, function in stages if function is not usual]

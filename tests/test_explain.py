@@ -157,12 +157,12 @@ def test_a_head_alone_and_all_heads_from_one_trace(method):
 
 
 def test_a_recipe_of_ones_own_is_a_method_too():
-    def keep_the_sign(cam):
+    def no_relu(cam):
         return cam
-    result = explain(cnn(), images(), Cam(C4=keep_the_sign), target=0)
-    assert result.method == "Cam(C4=keep_the_sign)"
+    result = explain(cnn(), images(), Cam(C4=no_relu), target=0)
+    assert result.method == "Cam(C4=no_relu)"
     assert torch.equal(result["C4"], explain(cnn(), images(), target=0)["C3"])
-    assert explain(cnn(), images(), Cam(C4=partial(keep_the_sign))).method == "Cam(C4=partial)"
+    assert explain(cnn(), images(), Cam(C4=partial(no_relu))).method == "Cam(C4=partial)"
 
 
 def test_a_foreign_network_says_its_layer():

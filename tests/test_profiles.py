@@ -87,7 +87,7 @@ SIGNED = torch.tensor([[[-2.0, 0.0, 1.0], [4.0, 2.0, -1.0]], [[-1.0, -3.0, -2.0]
 
 
 def test_divided_by_the_maximum_keeps_zero_at_zero_and_a_negative_map_becomes_zeros():
-    shown = stages.over_the_maximum(SIGNED)
+    shown = stages.divide_by_maximum(SIGNED)
     assert shown[0].tolist() == [[-0.5, 0.0, 0.25], [1.0, 0.5, -0.25]] and not shown[1].any()
 
 

@@ -20,11 +20,11 @@ Letters: L layers, M heads, T = prefix + gh·gw tokens, of which CLS is the firs
 """
 from minixai.attention.evidence import mean_evidence, one_head_evidence, positive_evidence, whole_skip
 from minixai.attention.variants import (
-    half_skip_without_lowest,
+    discard_then_half_skip,
     max_heads,
     min_heads,
     one_head_value_norm,
-    patches_that_hold_the_mass,
+    threshold_by_mass,
     value_norm_weighted,
 )
 from minixai.rollout import (
@@ -43,14 +43,14 @@ ATTENTIONS = {
     "attention": Attn(),
     "rollout": ROLLOUT,
     "valueattention": Attn(A2=value_norm_weighted),
-    "dinomass": Attn(A5=patches_that_hold_the_mass),
-    "discardrollout": Attn(A3=half_skip_without_lowest, A4=multiply_layers),
+    "dinomass": Attn(A5=threshold_by_mass),
+    "discardrollout": Attn(A3=discard_then_half_skip, A4=multiply_layers),
     "gradattention": Attn(A2=positive_evidence),
     "gradrollout": Attn(A2=mean_evidence, A3=half_skip, A4=multiply_layers),
     "chefer": Attn(A2=positive_evidence, A3=whole_skip, A4=multiply_layers),
 }
 
-__all__ = ["ATTENTIONS", "ROLLOUT", "Attn", "cls_to_grid", "half_skip", "half_skip_without_lowest",
+__all__ = ["ATTENTIONS", "ROLLOUT", "Attn", "cls_to_grid", "half_skip", "discard_then_half_skip",
            "value_norm_weighted", "max_heads", "mean_evidence", "mean_heads", "min_heads",
            "multiply_layers", "no_skip", "one_head", "one_head_evidence", "one_head_value_norm", "one_layer",
-           "patches_that_hold_the_mass", "positive_evidence", "whole_skip"]
+           "threshold_by_mass", "positive_evidence", "whole_skip"]

@@ -38,7 +38,7 @@ def one_head_value_norm(attention, value_norms, head):
     return attention[..., head, :, :] * value_norms[..., head, None, :]
 
 
-def half_skip_without_lowest(fused, prefix_tokens, ratio=0.9):
+def discard_then_half_skip(fused, prefix_tokens, ratio=0.9):
     """A3 without the lowest, half skip: fused (L,T,T), prefix_tokens -> mixing (L,T,T)
 
     The idea is that of Gildenblat 2020 (in the repository vit-explain): of all entries of a layer, the lowest share is
@@ -54,7 +54,7 @@ def half_skip_without_lowest(fused, prefix_tokens, ratio=0.9):
     return half_skip(torch.where(low, 0, fused))
 
 
-def patches_that_hold_the_mass(cls_attention, prefix_tokens, grid, share=0.6):
+def threshold_by_mass(cls_attention, prefix_tokens, grid, share=0.6):
     """A5 patches that hold the mass: cls_attention (1,T), prefix_tokens, grid -> coarse (gh,gw)
 
     Caron et al. 2021 (DINO, https://arxiv.org/abs/2104.14294): a mask, one for each patch of the smallest set that

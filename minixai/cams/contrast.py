@@ -5,7 +5,7 @@ SIMILAR = 3             # classes to compare with
 STRENGTH = 0.6          # gamma: how much of what they have in common is taken away
 
 
-def class_less_similar(logits, target):
+def difference_to_similar_classes(logits, target):
     """C1 class score less that of similar classes: logits (C), target (1) -> score (1)
 
     Finer-CAM (Zhang et al. 2025, https://arxiv.org/abs/2501.11309, eq. 5 and 8): y_c - gamma y_d, averaged over the
@@ -20,7 +20,7 @@ def class_less_similar(logits, target):
     return score - STRENGTH * logits.gather(-1, similar).mean(dim=-1, keepdim=True)
 
 
-def logit_plus_log_probability(logits, target):
+def residual_softmax_target(logits, target):
     """C1 logit plus log-probability: logits (C), target (1) -> score (1)
 
     "ReST" (Cai 2025, https://arxiv.org/abs/2501.06261), made for Shapley-CAM: the logit knows no other class, and the

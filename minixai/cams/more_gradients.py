@@ -8,7 +8,7 @@ from minixai.progress import watched
 COPIES, NOISE = 8, 0.15         # NOISE: standard deviation, as a share of what lies between the image's extremes
 
 
-def curved_weights(activations, gradients, network):
+def shapley_weights(activations, gradients, network):
     """C2 slope less half the curvature: activations (K,h,w), gradients (K,h,w), network -> weights (K,1,1)
 
     Shapley-CAM (Cai 2025, https://arxiv.org/abs/2501.06261): the mean of g - H A / 2, with H the Hessian of the score

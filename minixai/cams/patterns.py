@@ -16,7 +16,7 @@ def first_component(activations):
     return (vectors[..., 0] * sign[..., None])[..., None, None]
 
 
-def first_component_of_evidence(activations, gradients):
+def first_component_of_gradient_times_activation(activations, gradients):
     """C2 strongest pattern of the evidence: activations (K,h,w), gradients (K,h,w) -> weights (K,h,w)
 
     Eigen-Grad-CAM: Eigen-CAM on gradient times activation, and so of one class. C3 multiplies by the activations.
@@ -32,7 +32,7 @@ def mean_activations(activations):
     return channel_weights(activations)         # the same mean over places, of other values
 
 
-def strong_places(activations, weights):
+def sum_of_k_sigma_masks(activations, weights):
     """C3 weighted strong places: activations (K,h,w), weights (K,1,1) -> cam (h,w)
 
     FEM: of every channel only where it is rare and strong, two standard deviations above its mean, as 0 or 1.
@@ -47,7 +47,7 @@ def equal_weights(activations):
     return torch.ones_like(activations[..., :1, :1])
 
 
-def kernel_component(activations):
+def kernel_pca_component(activations):
     """C3 strongest curved pattern: activations (K,h,w) -> cam (h,w)
 
     KPCA-CAM (Karmani et al. 2024, https://arxiv.org/abs/2410.00267): the first component of a kernel PCA over the

@@ -73,7 +73,7 @@ def skip_after_normalising(fused):
     return fused / fused.sum(dim=-1, keepdim=True) + _identity(fused)
 
 
-def columns_normalised(fused):
+def half_skip_columns_normalised(fused):
     """A3 columns divided by the rows' sums: fused (L,T,T) -> mixing (L,T,T)
 
     `a / a.sum(-1)` without keepdim: number j of the sums is laid along column j, not along row j.
@@ -112,7 +112,7 @@ def product_of_cells(mixing, layer):
     return mixing[..., :layer + 1, :1, :].prod(dim=-3)
 
 
-def first_layer_skipped(mixing, layer):
+def multiply_layers_from_second(mixing, layer):
     """A4 the first layer left out: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return multiply_layers(mixing[..., 1:, :, :], layer - 1)
 
@@ -218,13 +218,13 @@ MISTAKES = [
     Mistake("A3", "half the skip in place of the whole", half_skip, SKIP, (whole_skip,)),
     Mistake("A3", "the whole skip, rows not brought back to one", whole_skip, SKIP, (half_skip,)),
     Mistake("A3", "the skip added after normalising", skip_after_normalising, SKIP, (half_skip, whole_skip)),
-    Mistake("A3", "columns normalised in place of rows", columns_normalised, SKIP, (half_skip, whole_skip)),
+    Mistake("A3", "columns normalised in place of rows", half_skip_columns_normalised, SKIP, (half_skip, whole_skip)),
     Mistake("A3", "rows normalised, no skip", rows_normalised_without_skip, SKIP, (half_skip, whole_skip)),
     Mistake("A3", "nine tenths skip in place of half", mostly_skip, SKIP, (half_skip,)),
     Mistake("A4", "layers in reversed order", layers_reversed, LAYERS, OF_PRODUCT),
     Mistake("A4", "layers added in place of multiplied", sum_of_layers, LAYERS, OF_PRODUCT),
     Mistake("A4", "layers multiplied cell by cell", product_of_cells, LAYERS, OF_PRODUCT),
-    Mistake("A4", "the first layer left out", first_layer_skipped, LAYERS, OF_PRODUCT),
+    Mistake("A4", "the first layer left out", multiply_layers_from_second, LAYERS, OF_PRODUCT),
     Mistake("A4", "the last layer left out", last_layer_skipped, LAYERS, OF_PRODUCT),
     Mistake("A4", "one layer in place of the product", one_layer, LAYERS, OF_PRODUCT),
     Mistake("A4", "the product of all layers in place of one", multiply_layers, ROW, OF_LAYER),

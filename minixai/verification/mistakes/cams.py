@@ -70,7 +70,7 @@ def mean_activations(activations):
     return activations.mean(dim=(-2, -1), keepdim=True)
 
 
-def no_weights(activations):
+def equal_weights(activations):
     """C2 no weights, every channel counts one: activations (K,h,w) -> weights (K,1,1)"""
     return torch.ones_like(activations[..., :1, :1])
 
@@ -126,7 +126,7 @@ def channels_in_another_order(activations, weights):
     return (weights.roll(1, dims=-3) * activations).sum(dim=-3)
 
 
-def no_rectifying(cam):
+def no_relu(cam):
     """C4 no ReLU: cam (h,w) -> coarse (h,w)"""
     return cam
 
@@ -160,7 +160,7 @@ MISTAKES = [
     Mistake("C2", "mean over columns only", mean_over_columns_only, MEAN, OF_MEAN),
     Mistake("C2", "softmax over the weights", softmax_of_weights, MEAN, OF_MEAN),
     Mistake("C2", "activations in place of gradients", mean_activations, MEAN, OF_MEAN),
-    Mistake("C2", "no weights: every channel counts one", no_weights, MEAN),
+    Mistake("C2", "no weights: every channel counts one", equal_weights, MEAN),
     Mistake("C2", "gradients not averaged", elementwise_gradients, MEAN, OF_MEAN),
     Mistake("C2", "gradients averaged over the places", channel_weights, PLACE, OF_PLACE),
     Mistake("C2", "gradients not clamped", elementwise_gradients, PLACE, (positive_gradients,)),
@@ -179,7 +179,7 @@ MISTAKES = [
     Mistake("C3", "weights one channel off", channels_in_another_order, SUM, OF_SUM),
     Mistake("C3", "ReLU a stage early, before the sum", positive_sum, RELU, OF_SUM),
     Mistake("C3", "no ReLU before the sum", weighted_sum, "cams.positive_sum", (positive_sum,)),
-    Mistake("C4", "no ReLU", no_rectifying, RELU, (rectify,)),
+    Mistake("C4", "no ReLU", no_relu, RELU, (rectify,)),
     Mistake("C4", "absolute value in place of the ReLU", absolute_value, RELU, (rectify,)),
     Mistake("C4", "the negative part in place of the positive", negative_evidence, RELU, (rectify,)),
 ]

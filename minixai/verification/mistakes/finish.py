@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from minixai.heatmap import min_max, upsample
 from minixai.verification.mistakes import Mistake
-from minixai.verification.profiles.stages import stay_coarse
+from minixai.verification.profiles.stages import no_upsampling
 
 
 def transposed(coarse, size):
@@ -25,7 +25,7 @@ def upside_down(coarse, size):
     return upsample(coarse.flip(-2), size)
 
 
-def turned_round(coarse, size):
+def rotated_by_180(coarse, size):
     """M1 map turned by 180 degrees: coarse (h,w), size -> full (H,W)"""
     return upsample(coarse.flip((-2, -1)), size)
 
@@ -56,7 +56,7 @@ def upside_down_at_layer_size(coarse):
     return coarse.flip(-2)
 
 
-def turned_round_at_layer_size(coarse):
+def rotated_by_180_at_layer_size(coarse):
     """M1 map turned by 180 degrees, not enlarged: coarse (h,w) -> full (h,w)"""
     return coarse.flip((-2, -1))
 
@@ -66,7 +66,7 @@ def nearest(coarse, size):
     return _resized(coarse, size, mode="nearest-exact")
 
 
-def corners_on_corners(coarse, size):
+def align_corners(coarse, size):
     """M1 corners aligned: coarse (h,w), size -> full (H,W)"""
     return _resized(coarse, size, mode="bilinear", align_corners=True)
 
@@ -90,27 +90,27 @@ def rectify_after_upsampling(cam, size):
     return upsample(cam, size).clamp(min=0)
 
 
-def not_normalised(full):
+def no_normalisation(full):
     """M2 not normalised: full (H,W) -> heatmap (H,W)"""
     return full
 
 
-def over_the_maximum(full):
+def divide_by_maximum(full):
     """M2 divided by the maximum: full (H,W) -> heatmap (H,W)"""
     return full / _not_zero(full.amax(dim=(-2, -1), keepdim=True))
 
 
-def over_the_largest_magnitude(full):
+def divide_by_largest_magnitude(full):
     """M2 divided by the largest magnitude: full (H,W) -> heatmap (H,W)"""
     return full / _not_zero(full.abs().amax(dim=(-2, -1), keepdim=True))
 
 
-def over_the_sum(full):
+def divide_by_sum(full):
     """M2 divided by the sum: full (H,W) -> heatmap (H,W)"""
     return full / _not_zero(full.sum(dim=(-2, -1), keepdim=True))
 
 
-def of_the_whole_batch(full):
+def min_max_over_batch(full):
     """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)"""
     low, high = full.min(), full.max()
     return (full - low) / _not_zero(high - low)
@@ -126,7 +126,7 @@ def squared(full):
     return min_max(full) ** 2
 
 
-def cut_to_range(full):
+def clipped(full):
     """M2 cut to [0,1] without scaling: full (H,W) -> heatmap (H,W)"""
     return full.clamp(0, 1)
 
@@ -157,33 +157,33 @@ def _not_zero(values):
 
 
 ENLARGE = "each cell over its own share of the image: heatmap.upsample"
-PLACES = "row i, column j of the map stays row i, column j: profiles.stages.stay_coarse"
+PLACES = "row i, column j of the map stays row i, column j: profiles.stages.no_upsampling"
 SCALE = "each map to [0,1] by itself: heatmap.min_max"
-OF_LAYER_SIZE = (stay_coarse,)
+OF_LAYER_SIZE = (no_upsampling,)
 
 MISTAKES = [
     Mistake("M1", "the map transposed", transposed, ENLARGE),
     Mistake("M1", "the map mirrored", mirrored, ENLARGE),
     Mistake("M1", "the map upside down", upside_down, ENLARGE),
-    Mistake("M1", "the map turned by 180 degrees", turned_round, ENLARGE),
+    Mistake("M1", "the map turned by 180 degrees", rotated_by_180, ENLARGE),
     Mistake("M1", "the map transposed", transposed_at_layer_size, PLACES, OF_LAYER_SIZE),
     Mistake("M1", "the map mirrored", mirrored_at_layer_size, PLACES, OF_LAYER_SIZE),
     Mistake("M1", "the map upside down", upside_down_at_layer_size, PLACES, OF_LAYER_SIZE),
-    Mistake("M1", "the map turned by 180 degrees", turned_round_at_layer_size, PLACES, OF_LAYER_SIZE),
+    Mistake("M1", "the map turned by 180 degrees", rotated_by_180_at_layer_size, PLACES, OF_LAYER_SIZE),
     Mistake("M1", "height and width of the image swapped", width_before_height, ENLARGE),
     Mistake("M1", "the map folded with height and width swapped", rows_read_as_columns, ENLARGE),
     Mistake("M1", "nearest neighbour in place of bilinear", nearest, ENLARGE),
-    Mistake("M1", "corners aligned (align_corners=True)", corners_on_corners, ENLARGE),
+    Mistake("M1", "corners aligned (align_corners=True)", align_corners, ENLARGE),
     Mistake("M1", "bicubic in place of bilinear", bicubic, ENLARGE),
     Mistake("M1", "ReLU a stage late, after the upsampling", rectify_after_upsampling, "gradcam.rectify, before M1"),
-    Mistake("M2", "not normalised", not_normalised, SCALE),
-    Mistake("M2", "divided by the maximum, the minimum not taken off", over_the_maximum, SCALE),
-    Mistake("M2", "divided by the largest magnitude, signs kept", over_the_largest_magnitude, SCALE),
-    Mistake("M2", "divided by the sum", over_the_sum, SCALE),
-    Mistake("M2", "normalised over the whole batch", of_the_whole_batch, SCALE, of_batch=True),
+    Mistake("M2", "not normalised", no_normalisation, SCALE),
+    Mistake("M2", "divided by the maximum, the minimum not taken off", divide_by_maximum, SCALE),
+    Mistake("M2", "divided by the largest magnitude, signs kept", divide_by_largest_magnitude, SCALE),
+    Mistake("M2", "divided by the sum", divide_by_sum, SCALE),
+    Mistake("M2", "normalised over the whole batch", min_max_over_batch, SCALE, of_batch=True),
     Mistake("M2", "inverted", inverted, SCALE),
     Mistake("M2", "squared", squared, SCALE),
-    Mistake("M2", "cut to [0,1] without scaling", cut_to_range, SCALE),
+    Mistake("M2", "cut to [0,1] without scaling", clipped, SCALE),
     Mistake("M2", "a sigmoid in place of min-max", sigmoid, SCALE),
     Mistake("M2", "8 bits of the unnormalised map, wrapped round", wrapped_to_eight_bits, SCALE),
     Mistake("M2", "8 bits of 256 levels: white wraps to black", white_wraps_to_black, SCALE),

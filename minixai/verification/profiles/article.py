@@ -7,12 +7,12 @@ token dropped where there are more is a mistake that `verify` knows.
 """
 from minixai.heatmap import min_max
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_values, stay_coarse
+from minixai.verification.profiles.stages import no_normalisation, no_upsampling
 
-RAW = {"M1": stay_coarse, "M2": keep_the_values}
+RAW = {"M1": no_upsampling, "M2": no_normalisation}
 PROFILES = (
     Profile("the article's snippet", "attention", RAW),
-    Profile("the article's snippet", "attention", {"M1": stay_coarse, "M2": min_max}, "as imshow scales it"),
+    Profile("the article's snippet", "attention", {"M1": no_upsampling, "M2": min_max}, "as imshow scales it"),
     Profile("timm 1.0.31", "attention", RAW),
     Profile("transformers 5.23.0", "attention", RAW),
 )

@@ -6,12 +6,12 @@ flow, which is no method of minixai.
 """
 from minixai.attention import max_heads, no_skip
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_values, stay_coarse
+from minixai.verification.profiles.stages import no_normalisation, no_upsampling
 
 LIBRARY = "attention_flow"
 
 
-RAW = {"M1": stay_coarse, "M2": keep_the_values}
+RAW = {"M1": no_upsampling, "M2": no_normalisation}
 PROFILES = (
     Profile(LIBRARY, "rollout", RAW),
     Profile(LIBRARY, "rollout", {"A2": max_heads, **RAW}, "maximum of the heads", usual=False),

@@ -7,7 +7,7 @@ the user's choice, and each combination is a variant here. Like minixai, Captum 
 from minixai import heatmap
 from minixai.gradcam import rectify
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_sign, keep_the_values, stay_coarse, upsample_nearest
+from minixai.verification.profiles.stages import no_normalisation, no_relu, no_upsampling, upsample_nearest
 
 LIBRARY = "Captum 0.9.0"
 
@@ -48,10 +48,10 @@ def shown_signed(full):
     return _over_the_bulk(full)
 
 
-RECTIFIED = {"": keep_the_sign, "relu": rectify}
-ENLARGED = {"": stay_coarse, "nearest": upsample_nearest, "bilinear": heatmap.upsample}
+RECTIFIED = {"": no_relu, "relu": rectify}
+ENLARGED = {"": no_upsampling, "nearest": upsample_nearest, "bilinear": heatmap.upsample}
 SHOWN = {"shown absolute": shown_absolute, "shown positive": shown_positive, "shown signed": shown_signed}
-FINISHED = {"": keep_the_values, **SHOWN, "min-max by hand": heatmap.min_max}       # who saves a picture needs one
+FINISHED = {"": no_normalisation, **SHOWN, "min-max by hand": heatmap.min_max}       # who saves a picture needs one
 
 
 def _profile(method, rectified="", enlarged="", shown=""):

@@ -22,19 +22,19 @@ from minixai.verification.profiles.pytorch_grad_cam_stages import (
     ablation_weights,
     activation_weighted_mean,
     centred_component,
-    centred_component_turned,
-    centred_evidence,
-    centred_evidence_turned,
-    class_less_likely_others,
+    centred_component_negated,
+    difference_weighted_by_probability,
+    eigen_smooth,
+    eigen_smooth_negated,
     full_gradient_by_channel,
-    largest_place_positive,
+    k_sigma_share,
+    kernel_pca_component_sign_flipped,
     min_max_first,
     min_max_with_epsilon,
     plus_plus_weights,
-    rare_and_strong,
-    softmax_of_scores,
+    softmax_of_masked_scores,
 )
-from minixai.verification.profiles.stages import keep_the_values, stay_coarse
+from minixai.verification.profiles.stages import no_normalisation, no_upsampling
 
 LIBRARY = "pytorch-grad-cam 1.5.7"
 ON_A_CPU = CaptureMode(run="first", activations="after")
@@ -79,8 +79,8 @@ def _profile(method, departs="", variant="", **stages):
 
 def _smoothed(method, **stages):
     """eigen_smooth=True, with either sign: the strongest pattern of what the method would have summed up."""
-    either = (_profile(method, BY_CHANCE, f"eigen_smooth, {LAPACK}", C3=centred_evidence, **stages),
-              _profile(method, BY_CHANCE, f"eigen_smooth, {TURNED}", C3=centred_evidence_turned, **stages))
+    either = (_profile(method, BY_CHANCE, f"eigen_smooth, {LAPACK}", C3=eigen_smooth, **stages),
+              _profile(method, BY_CHANCE, f"eigen_smooth, {TURNED}", C3=eigen_smooth_negated, **stages))
     return tuple(replace(profile, usual=False) for profile in either)
 
 
@@ -91,18 +91,18 @@ ONE_WAY = (
     _profile("elementwise"),
     _profile("xgradcam", C2=activation_weighted_mean),
     _profile("gradcampp", EPSILON, C2=plus_plus_weights),
-    _profile("fem", SHARES, C2=rare_and_strong, C3=weighted_sum),
-    _profile("kpcacam", LARGEST, C3=largest_place_positive),
-    _profile("scorecam", SOFTMAX, C2=softmax_of_scores),
+    _profile("fem", SHARES, C2=k_sigma_share, C3=weighted_sum),
+    _profile("kpcacam", LARGEST, C3=kernel_pca_component_sign_flipped),
+    _profile("scorecam", SOFTMAX, C2=softmax_of_masked_scores),
     _profile("ablationcam", ABLATES, C2=ablation_weights),
-    _profile("finercam", DIFFERENCES, C1=class_less_likely_others),
+    _profile("finercam", DIFFERENCES, C1=difference_weighted_by_probability),
 )
 GPU = tuple(replace(profile, variant="on a GPU", capture=ON_A_GPU) for profile in ONE_WAY)
 EITHER_SIGN = (
     _profile("eigencam", BY_CHANCE, LAPACK, C2=equal_weights, C3=centred_component),
-    _profile("eigencam", BY_CHANCE, TURNED, C2=equal_weights, C3=centred_component_turned),
-    _profile("eigengradcam", BY_CHANCE, LAPACK, C2=elementwise_gradients, C3=centred_evidence),
-    _profile("eigengradcam", BY_CHANCE, TURNED, C2=elementwise_gradients, C3=centred_evidence_turned),
+    _profile("eigencam", BY_CHANCE, TURNED, C2=equal_weights, C3=centred_component_negated),
+    _profile("eigengradcam", BY_CHANCE, LAPACK, C2=elementwise_gradients, C3=eigen_smooth),
+    _profile("eigengradcam", BY_CHANCE, TURNED, C2=elementwise_gradients, C3=eigen_smooth_negated),
     *_smoothed("gradcam"),
     *_smoothed("hirescam"),
     *_smoothed("layercam"),
@@ -112,7 +112,7 @@ EITHER_SIGN = (
 WITHOUT_COPIES = tuple(replace(profile, capture=CaptureMode()) for profile in (
     _profile("shapleycam", LOGIT, C1=class_score),
     _profile("shapleycam", variant="ReST"),
-    _profile("fullgrad", BY_CHANNEL, C2=full_gradient_by_channel, M1=stay_coarse),
+    _profile("fullgrad", BY_CHANNEL, C2=full_gradient_by_channel, M1=no_upsampling),
 ))
 PROFILES = ONE_WAY + GPU + EITHER_SIGN + WITHOUT_COPIES
 
@@ -120,5 +120,5 @@ PROFILES = ONE_WAY + GPU + EITHER_SIGN + WITHOUT_COPIES
 SEVERAL = tuple(
     replace(profile, stages={**profile.stages, **stages}, variant=variant, over=over, usual=False)
     for profile in ONE_WAY if profile.method != "finercam"
-    for variant, over, stages in (("several layers", mean_of_layers, {"M2": keep_the_values}),
+    for variant, over, stages in (("several layers", mean_of_layers, {"M2": no_normalisation}),
                                   ("aug_smooth", mean_of_views, {})))

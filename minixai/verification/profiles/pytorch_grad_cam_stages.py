@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from minixai import heatmap
-from minixai.cams import kernel_component
-from minixai.cams.asked import ask_again, in_chunks
+from minixai.cams import kernel_pca_component
+from minixai.cams.gradient_free import in_chunks, weights_per_image
 from minixai.score import class_score
 from minixai.trace import CaptureMode
 
@@ -49,7 +49,7 @@ def plus_plus_weights(activations, gradients):
     return (gradients ** 2 / below * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def rare_and_strong(activations):
+def k_sigma_share(activations):
     """C2 share of strong places: activations (K,h,w) -> weights (K,1,1)
 
     FEM the other way round: the paper weighs a channel's strong places, those two standard deviations above its mean,
@@ -73,7 +73,7 @@ def centred_component(activations):
     return projected.unflatten(-1, activations.shape[-2:])
 
 
-def centred_component_turned(activations):
+def centred_component_negated(activations):
     """C3 strongest pattern, centred, turned: activations (K,h,w) -> cam (h,w)
 
     The same with the other sign, which is as good an answer to the same question.
@@ -81,7 +81,7 @@ def centred_component_turned(activations):
     return -centred_component(activations)
 
 
-def centred_evidence(activations, weights):
+def eigen_smooth(activations, weights):
     """C3 strongest pattern of the evidence, centred: activations (K,h,w), weights (K,1,1) -> cam (h,w)
 
     In place of the sum over the channels; the library calls it eigen_smooth. The sign is LAPACK's, by chance.
@@ -89,29 +89,29 @@ def centred_evidence(activations, weights):
     return centred_component(weights * activations)
 
 
-def centred_evidence_turned(activations, weights):
+def eigen_smooth_negated(activations, weights):
     """C3 strongest pattern of the evidence, centred, turned: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
-    return -centred_evidence(activations, weights)
+    return -eigen_smooth(activations, weights)
 
 
-def largest_place_positive(activations):
+def kernel_pca_component_sign_flipped(activations):
     """C3 curved pattern, its largest place positive: activations (K,h,w) -> cam (h,w)
 
     KPCA-CAM; the sign is scikit-learn's choice: the place where the component is largest in size is made positive.
     """
-    cam = kernel_component(activations)
+    cam = kernel_pca_component(activations)
     places = cam.flatten(-2)
     largest = places.gather(-1, places.abs().argmax(dim=-1, keepdim=True))
     return cam * largest[..., None].sign()
 
 
-def softmax_of_scores(activations, network):
+def softmax_of_masked_scores(activations, network):
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM as the library has it: masks with align_corners=True, the class's logit of each masked image, and a
     softmax of these over the channels, which leaves most of the weight to a few of them.
     """
-    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+    return weights_per_image(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
 
 
 def _masked_scores(maps, network, index):
@@ -131,7 +131,7 @@ def ablation_weights(activations, network):
     turns the map over. What is ablated is what the layer's memory holds after the pass, on a GPU too.
     """
     ablated = network.again(capture=CaptureMode(activations="after")).activations
-    return ask_again(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
+    return weights_per_image(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
 
 
 def _ablated_in_batches(maps, network, index, batch=32):
@@ -145,7 +145,7 @@ def _ablated_in_batches(maps, network, index, batch=32):
         yield (whole - network.after(without, index)[:, target]) / whole
 
 
-def class_less_likely_others(logits, target):
+def difference_weighted_by_probability(logits, target):
     """C1 class score less that of similar classes, by probability: logits (C), target (1) -> score (1)
 
     Finer-CAM: the differences to the three classes whose logits are nearest, averaged by these classes'

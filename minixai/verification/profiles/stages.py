@@ -5,7 +5,7 @@ Letters: h x w the coarse map, H x W the image. A batch passes through in front.
 from torch.nn import functional as F
 
 
-def stay_coarse(coarse):
+def no_upsampling(coarse):
     """M1 stay at layer size: coarse (h,w) -> full (h,w)
 
     The map is handed out as it is, one number for each place of the layer; who wants a picture enlarges it.
@@ -13,7 +13,7 @@ def stay_coarse(coarse):
     return coarse
 
 
-def keep_the_sign(cam):
+def no_relu(cam):
     """C4 keep the sign: cam (h,w) -> coarse (h,w)
 
     No ReLU: what speaks against the class stays, as negative numbers.
@@ -21,7 +21,7 @@ def keep_the_sign(cam):
     return cam
 
 
-def keep_the_values(full):
+def no_normalisation(full):
     """M2 keep the values: full (H,W) -> heatmap (H,W)
 
     Not brought to [0,1]: the numbers are those of the formula, and can be compared between images.
@@ -29,7 +29,7 @@ def keep_the_values(full):
     return full
 
 
-def over_the_maximum(full):
+def divide_by_maximum(full):
     """M2 divide by the maximum: full (H,W) -> heatmap (H,W)
 
     The smallest value is not subtracted, so zero stays zero. A map without anything positive becomes zeros.

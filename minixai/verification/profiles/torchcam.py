@@ -12,12 +12,12 @@ import torch
 from torch.nn import functional as F
 
 from minixai import heatmap
-from minixai.cams.asked import ask_again, in_chunks
+from minixai.cams.gradient_free import in_chunks, weights_per_image
 from minixai.gradcam import weighted_sum
 from minixai.progress import watched
 from minixai.trace import CaptureMode
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_sign, keep_the_values, stay_coarse
+from minixai.verification.profiles.stages import no_normalisation, no_relu, no_upsampling
 
 LIBRARY = "torch-cam 0.5.0"
 WHAT_WAS_MADE_OF_IT = CaptureMode(activations="after", gradients="after")
@@ -70,13 +70,13 @@ def activation_weighted_mean(activations, gradients):
     return (gradients * activations).sum(dim=(-2, -1), keepdim=True) / (total + 1e-8)
 
 
-def softmax_of_scores(activations, network):
+def softmax_of_masked_scores(activations, network):
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM as the library has it: min-max at layer size, then upsampled masks, the class's logit of each masked
     image, and a softmax of these over the channels. The logit of the whole image, which it subtracts, cancels there.
     """
-    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+    return weights_per_image(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
 
 
 def _masked_scores(maps, network, index):
@@ -132,7 +132,7 @@ def _largest(maps):
 
 
 METHODS = {     # method: the stages that differ, and how that departs from the paper
-    "cam": ({"C4": keep_the_sign}, ""),
+    "cam": ({"C4": no_relu}, ""),
     "gradcam": ({}, ""),
     "gradcampp": ({"C2": cubed_gradients}, "Alpha's denominator has no effect: the weight is the sum of relu(g)^3."),
     "smoothgradcampp": ({"C2": smooth_plus_plus_weights, "C3": sum_of_the_last_copy},
@@ -140,14 +140,14 @@ METHODS = {     # method: the stages that differ, and how that departs from the 
     "finercam": ({}, ""),
     "xgradcam": ({"C2": activation_weighted_mean}, ""),
     "layercam": ({}, ""),
-    "scorecam": ({"C2": softmax_of_scores},
+    "scorecam": ({"C2": softmax_of_masked_scores},
                  "A softmax over the channels' logits takes the place of the class's probability."),
 }
 FINISHES = {
-    "": {"M1": stay_coarse, "M2": min_max_with_epsilon},
-    "not normalised": {"M1": stay_coarse, "M2": keep_the_values},
-    "resized": {"M1": min_max_then_upsample, "M2": keep_the_values},
-    "overlay_mask": {"M1": min_max_then_bicubic, "M2": keep_the_values},
+    "": {"M1": no_upsampling, "M2": min_max_with_epsilon},
+    "not normalised": {"M1": no_upsampling, "M2": no_normalisation},
+    "resized": {"M1": min_max_then_upsample, "M2": no_normalisation},
+    "overlay_mask": {"M1": min_max_then_bicubic, "M2": no_normalisation},
 }
 PROFILES = tuple(Profile(LIBRARY, method, {**stages, **finish}, variant, WHAT_WAS_MADE_OF_IT, departs,
                          usual=variant != "overlay_mask")

@@ -5,7 +5,7 @@ from minixai import heatmap
 from minixai.progress import watched
 
 
-def head_weights(network):
+def classifier_weights(network):
     """C2 the head's own weights: network -> weights (K,1,1)
 
     CAM (Zhou et al. 2016, https://arxiv.org/abs/1512.04150, eq. 2): where all that follows is a mean over places and
@@ -21,7 +21,7 @@ def ablation_weights(activations, network):
     Only what follows the layer runs again. Divided by |y|, so that a loss counts for the class also where the score
     itself is negative.
     """
-    return ask_again(activations, network, _ablation_of_one_image, "Ablation-CAM")
+    return weights_per_image(activations, network, _ablation_of_one_image, "Ablation-CAM")
 
 
 def _ablation_of_one_image(maps, network, index):
@@ -43,7 +43,7 @@ def increase_of_confidence(activations, network):
     image of zeros. Probabilities, as section 3.2 asks; the paper's algorithm 1 puts another softmax over the channels,
     which its definition 5 and its authors' code do without. A constant map masks nothing out and weighs nothing.
     """
-    return ask_again(activations, network, _confidence_of_one_image, "Score-CAM")
+    return weights_per_image(activations, network, _confidence_of_one_image, "Score-CAM")
 
 
 def _confidence_of_one_image(maps, network, index):
@@ -58,7 +58,7 @@ def _confidence_of_one_image(maps, network, index):
         yield gained * masks.flatten(1).any(dim=-1)
 
 
-def ask_again(activations, network, of_one_image, what):
+def weights_per_image(activations, network, of_one_image, what):
     """Weights (…,K,1,1), image by image and channels in chunks, so that memory stays bounded."""
     images = activations.reshape(-1, *activations.shape[-3:])
     weights = [torch.cat(list(watched(of_one_image(maps, network, index), f"{what}, image {index + 1}")))
