@@ -18,12 +18,10 @@ and what does not fit is an error.
 
 For anything new, `minixai.explain` is the way in: it does none of these, and keeps every step.
 """
-import torch
-
-from minixai.gradcam import Cam
-from minixai.trace import record_cnn, record_vit
+from minixai.trace import record_vit
 from minixai.verification.colormaps import COLORMAP_JET, jet_of_opencv, show_cam_on_image  # noqa: F401
-from minixai.verification.profiles.pytorch_grad_cam import ON_A_CPU, ON_A_GPU, min_max_first, min_max_with_epsilon
+from minixai.verification.profiles import heatmap_as
+from minixai.verification.profiles.pytorch_grad_cam import GRADCAM_OF_LAYERS, GRADCAM_OF_LAYERS_ON_A_GPU
 
 
 class ClassifierOutputTarget:
@@ -56,20 +54,15 @@ class GradCAM:
         if aug_smooth or eigen_smooth:
             raise ValueError("aug_smooth and eigen_smooth are not done here; minixai.explain has methods of that kind")
         classes = None if targets is None else _classes(targets, len(input_tensor))
-        maps = [self._map(input_tensor, layer, classes) for layer in self.target_layers]
-        return min_max_with_epsilon(torch.stack(maps).mean(dim=0)).cpu().numpy()
+        on_a_cpu = next(self.model.parameters(), input_tensor).is_cpu
+        profile = GRADCAM_OF_LAYERS if on_a_cpu else GRADCAM_OF_LAYERS_ON_A_GPU
+        return heatmap_as(profile, self.model, input_tensor, classes, self.target_layers).cpu().numpy()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *raised):
         return False
-
-    def _map(self, image, layer, classes):
-        """One layer's map (B,H,W), its own minimum and maximum brought to 0 and 1 at the layer's size."""
-        weight = next(self.model.parameters(), image)
-        trace = record_cnn(self.model, image, classes, layer, capture=ON_A_CPU if weight.is_cpu else ON_A_GPU)
-        return next(step.value for step in Cam(M1=min_max_first).steps(trace) if step.id == "M1")
 
 
 def get_last_attention_from_model(vit_model, image_tensor):

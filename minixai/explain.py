@@ -9,10 +9,22 @@ from minixai.attention import ATTENTIONS, Attn, one_head, one_head_evidence, one
 from minixai.cams import CAMS
 from minixai.gradcam import Cam
 from minixai.recipe import reads, reads_class
-from minixai.trace import ALSO, NO_CLASS, CnnTrace, VitTrace, is_vit, reader_of, record_cnn, record_vit, token_layer
+from minixai.trace import (
+    ALSO,
+    NO_CLASS,
+    CaptureMode,
+    CnnTrace,
+    VitTrace,
+    is_vit,
+    reader_of,
+    record_cnn,
+    record_vit,
+    token_layer,
+)
 from minixai.trace.common import all_finite, shown
 
 METHODS = {**CAMS, **ATTENTIONS}
+AS_RETURNED = CaptureMode()         # C1 keeps what the layer returned
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,7 +106,15 @@ class Explanation:
         from minixai.figures import strip  # late: matplotlib takes longer to import than a heatmap to compute
         if rgb is None and (seen := self.rgb()) is not None:
             rgb = seen[index]
-        return strip(self, rgb, index)
+        labels = getattr(self.model, "labels", ())
+        return strip(self.title(index), self._steps_read(index), self.layer, rgb,
+                     self.trace.logits[index] if labels else None, labels, self.why_empty[index])
+
+    def _steps_read(self, index):
+        """The steps of one image, without a recorded layer that no stage reads (FullGrad reads all layers)."""
+        names = ("activations", "gradients", "attention", "attention_gradients")
+        steps = self.steps if any(reads(self.recipe, name) for name in names) else self.steps[1:]
+        return [step._replace(value=_of_image(step.value, index)) for step in steps]
 
     def rgb(self):
         """uint8 (B,H,W,3), the pixels that a network of ours saw; None if the model does not know how to undo them."""
@@ -114,33 +134,54 @@ def explain(model, image, method="gradcam", target=None, layer=None, head=None):
     the mean of all. Raises ValueError when one of them does not fit, or for NaN or infinity in the image or in
     what the network makes of it; TypeError when the method is for another network.
     """
-    name, recipe = _recipe(method, model, head)
-    if isinstance(recipe, Cam):
-        trace = record_cnn(model, image, target, layer, recipe.C1)
-    else:
-        also = [name for name in ALSO if reads(recipe, name)]
-        trace = record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1, also)
+    name, recipe = named_recipe(method, model, head)
+    trace = record_for(recipe, model, image, target, layer, head)
     return Explanation(name, recipe, trace, steps_of(recipe, trace), image, model)
 
 
-def _recipe(method, model, head):
-    """A method's name, or a recipe of your own -> (name, recipe), if the recipe and the network belong together."""
+def record_for(recipe, model, image, target=None, layer=None, head=None, capture=AS_RETURNED, also=()):
+    """C1 or A1 of a recipe: the trace that its stages read. The arguments and errors are those of `explain`.
+
+    capture: which tensors C1 keeps where a layer's output is overwritten. also: names of ALSO that A1 records besides
+    those that a stage reads.
+    """
+    if isinstance(recipe, Cam):
+        return record_cnn(model, image, target, layer, recipe.C1, capture)
+    also = [name for name in ALSO if name in also or reads(recipe, name)]
+    return record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1, also)
+
+
+def named_recipe(method, model, head=None):
+    """A method's name, or a recipe of your own -> (name, recipe), for one head if head is its index.
+
+    ValueError for an unknown name, or for a head of a CNN's method; TypeError if the method is for another network.
+    """
     if isinstance(method, Cam | Attn):
-        name, recipe = _own_name(method), method
+        name = _own_name(method)
+        recipe = _of_head(name, method, head)
     else:
-        name, recipe = method, recipe_named(method)
+        name, recipe = method, recipe_named(method, head)
     if isinstance(recipe, Attn):
         reader_of(model)        # TypeError, and why, if this network's attention cannot be read
-    if head is not None and isinstance(recipe, Cam):
-        raise ValueError(f"{name} has no heads to choose from; leave head out")
-    return name, recipe if head is None else for_one_head(recipe)
+    return name, recipe
 
 
-def recipe_named(method):
-    """The recipe of that name. ValueError lists those that there are."""
+def recipe_named(method, head=None):
+    """The recipe of that name, for one head if head is its index.
+
+    ValueError lists the names that there are, or says that the method has no heads.
+    """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"no method {shown(method)}; there are {', '.join(METHODS)}")
-    return METHODS[method]
+    return _of_head(method, METHODS[method], head)
+
+
+def _of_head(name, recipe, head):
+    if head is None:
+        return recipe
+    if isinstance(recipe, Cam):
+        raise ValueError(f"{name} has no heads to choose from; leave head out")
+    return for_one_head(recipe)
 
 
 def for_one_head(recipe):
@@ -178,6 +219,10 @@ def without_autocast(device_type):
     if torch.amp.is_autocast_available(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def _of_image(value, index):
+    return tuple(part[index] for part in value) if isinstance(value, tuple) else value[index]
 
 
 def _why_empty(result, index):

@@ -11,7 +11,6 @@ import torch
 from matplotlib.figure import Figure
 
 from minixai.heatmap import overlay
-from minixai.recipe import reads
 
 INCHES = 2.6                # side of one panel
 MOSAIC = 9                  # feature maps shown of the K that C1 records
@@ -19,25 +18,40 @@ TILE = 512                  # side of the part of a photo that is drawn at a tim
 SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # red for, blue against; the last one as in the overlay
 
 
-def strip(result, rgb=None, index=0):
-    """Every stage of one image of an Explanation as a panel with number, title and shape.
+def strip(title, steps, layer=None, rgb=None, logits=None, labels=(), why_empty=None):
+    """Every stage of one image as a panel with number, title and shape.
 
-    rgb: uint8 (H,W,3), the pixels that the network saw; without them, input and overlay are left out.
+    title: one line for the whole figure. steps: [Step], with the values of one image, M2 among them.
+    layer: the block whose matrices are drawn of a ViT. rgb: uint8 (H,W,3), the pixels that the network saw; without
+    them, input and overlay are left out. logits: (C,), drawn with their labels, C names, or None.
+    why_empty: the sentence that says why the heatmap is all zeros, or None.
     """
-    panels = _panels(result, rgb, index)
+    panels = [] if rgb is None else [(_picture, f"input {_shape(rgb)}", rgb)]
+    if logits is not None:
+        panels.append((_top_classes(labels), f"logits ({len(labels)})\ntop classes after softmax", logits))
+    for step in steps:
+        panels += _step_panels(step, layer)
+    if rgb is not None:
+        heat = next(step.value for step in steps if step.id == "M2")
+        blend = overlay(rgb, heat) if why_empty is None else rgb
+        panels.append((_picture, f"M3 overlay {_shape(blend)}", blend))
+    return _drawn(panels, title, why_empty)
+
+
+def _drawn(panels, title, why_empty):
     columns = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(INCHES * columns, INCHES * 2 + 1.2), dpi=110)
     # Fixed margins. A layout engine would find the same ones, in as long as everything else takes together.
     figure.subplots_adjust(left=0.02, right=0.955, top=0.86, bottom=0.05, wspace=0.4, hspace=0.25)
-    figure.suptitle(result.title(index))
+    figure.suptitle(title)
     for axes, (draw, name, value) in zip(figure.subplots(2, columns, squeeze=False).flat, panels):
         axes.set_title(name, fontsize=9)
         draw(axes, value)
     for axes in figure.axes:
         if not axes.has_data():
             axes.set_axis_off()
-    if why := result.why_empty[index]:
-        figure.supxlabel(f"empty: {why}", fontsize=9, color="firebrick")
+    if why_empty is not None:
+        figure.supxlabel(f"empty: {why_empty}", fontsize=9, color="firebrick")
     return figure
 
 
@@ -82,45 +96,19 @@ def _tiles(width, height):
             yield left, top, min(left + wide, width), min(top + high, height)
 
 
-def _panels(result, rgb, index):
-    """[(draw, title, value)] of one image, in reading order."""
-    panels = [] if rgb is None else [(_picture, f"input {_shape(rgb)}", rgb)]
-    if labels := getattr(result.model, "labels", ()):
-        name = f"logits ({len(labels)})\ntop classes after softmax"
-        panels.append((_top_classes(labels), name, result.trace.logits[index]))
-    for step in result.steps:
-        if step.id != "C1" or any(reads(result.recipe, name) for name in ("activations", "gradients")):
-            panels += _step_panels(step, index, result)
-    if rgb is not None:
-        heat = result.heatmap[index]
-        blend = overlay(rgb, heat) if heat.any() else rgb
-        panels.append((_picture, f"M3 overlay {_shape(blend)}", blend))
-    return panels
-
-
-def _step_panels(step, index, result):
-    name = f"{step.id} {step.title}"
-    if step.id == "C1" and not isinstance(step.value, tuple):
-        activations = step.value[index]
-        strongest = activations.sum(dim=(-2, -1)).argsort(descending=True)[:MOSAIC]
-        return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} strongest",
-                 activations[strongest])]
+def _step_panels(step, layer):
+    """[(draw, title, value)] of one step."""
     if step.id == "C1":
-        activations, gradients = (value[index] for value in step.value)
-        strongest = _strongest_channels(activations, gradients)
-        return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} that count most",
-                 activations[strongest]),
-                (_mosaic(SIGNED), f"C1 gradients {_shape(gradients)}\nof the same channels", gradients[strongest])]
+        return _activation_panels(*step.value) if isinstance(step.value, tuple) else _activation_panels(step.value)
     if step.id == "A1":
         attention, *gradients = step.value if isinstance(step.value, tuple) else (step.value,)
-        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(attention[index])}\n"
-                 f"the heads of block {result.layer}", attention[index, result.layer]),
-                *((_mosaic(SIGNED), "A1 its gradients\nof the same heads", one[index, result.layer])
-                  for one in gradients)]
-    value = step.value[index]
-    titled = f"{name}\n{_shape(value)}"
+        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(attention)}\nthe heads of block {layer}",
+                 attention[layer]),
+                *((_mosaic(SIGNED), "A1 its gradients\nof the same heads", one[layer]) for one in gradients)]
+    value = step.value
+    titled = f"{step.id} {step.title}\n{_shape(value)}"
     if step.id in ("A2", "A3"):
-        return [(_image(POSITIVE, power=0.5), f"{titled}, block {result.layer}", value[result.layer])]
+        return [(_image(POSITIVE, power=0.5), f"{titled}, block {layer}", value[layer])]
     if value.numel() == max(value.shape):                   # a weight for each channel, a share for each token
         return [(_bars, titled, value.flatten())]
     if value.dim() > 2:                                     # weights (K,h,w), one for each channel and place
@@ -131,10 +119,17 @@ def _step_panels(step, index, result):
     return [(_image(colors), titled, value)]
 
 
-def _strongest_channels(activations, gradients):
-    """The channels with most activation times gradient, whichever way it points, strongest first."""
-    part = (gradients * activations).abs().sum(dim=(-2, -1))
-    return part.argsort(descending=True)[:MOSAIC]
+def _activation_panels(activations, gradients=None):
+    """The channels with the largest activations, or the largest sum of |gradient times activation|, first."""
+    size = activations if gradients is None else (gradients * activations).abs()
+    strongest = size.sum(dim=(-2, -1)).argsort(descending=True)[:MOSAIC]
+    which = "strongest" if gradients is None else "that count most"
+    panels = [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} {which}",
+               activations[strongest])]
+    if gradients is not None:
+        panels.append((_mosaic(SIGNED), f"C1 gradients {_shape(gradients)}\nof the same channels",
+                       gradients[strongest]))
+    return panels
 
 
 def _picture(axes, rgb):

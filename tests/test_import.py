@@ -58,7 +58,7 @@ def graph():
 def test_all_of_the_package_is_read():
     assert {"__init__", "trace", "gradcam", "rollout", "heatmap", "explain", *KNOW_NOBODY} <= set(graph())
     assert graph()["gradcam"] == graph()["rollout"] == {"heatmap", "recipe", "score"}
-    assert "figures" in graph()["explain"]
+    assert "figures" in graph()["explain"] and graph()["figures"] == {"heatmap"}
 
 
 def loaded_after(code):

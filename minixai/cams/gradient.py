@@ -42,9 +42,14 @@ def plus_plus_weights(activations, gradients):
 
 def plus_plus(activations, first, second, third):
     """The weights (K,1,1) of Grad-CAM++ from the score's first, second and third derivative, each (K,h,w)."""
-    below = 2 * second + activations.sum(dim=(-2, -1), keepdim=True) * third
-    alpha = second / not_zero(below) * (below != 0)
+    alpha = plus_plus_alpha(second, activations.sum(dim=(-2, -1), keepdim=True) * third)
     return (alpha * first.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
+
+
+def plus_plus_alpha(second, third_order):
+    """Grad-CAM++'s weight of each position (K,h,w): second / (2 second + third_order), 0 where that divides by 0."""
+    denominator = 2 * second + third_order
+    return second / not_zero(denominator) * (denominator != 0)
 
 
 def positive_sum(activations, weights):

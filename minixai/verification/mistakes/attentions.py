@@ -21,6 +21,7 @@ from minixai.attention import (
     whole_skip,
 )
 from minixai.verification.mistakes import Mistake
+from minixai.verification.profiles.stages import half_skip_columns_normalised, multiply_layers_from_second
 
 MOST_HEADS = 16
 
@@ -73,15 +74,6 @@ def skip_after_normalising(fused):
     return fused / fused.sum(dim=-1, keepdim=True) + _identity(fused)
 
 
-def half_skip_columns_normalised(fused):
-    """A3 columns divided by the rows' sums: fused (L,T,T) -> mixing (L,T,T)
-
-    `a / a.sum(-1)` without keepdim: number j of the sums is laid along column j, not along row j.
-    """
-    mixing = torch.lerp(fused, _identity(fused), 0.5)
-    return mixing / mixing.sum(dim=-1)[..., None, :]
-
-
 def rows_normalised_without_skip(fused):
     """A3 rows normalised, no skip: fused (L,T,T) -> mixing (L,T,T)"""
     return fused / fused.sum(dim=-1, keepdim=True)
@@ -110,11 +102,6 @@ def sum_of_layers(mixing, layer):
 def product_of_cells(mixing, layer):
     """A4 layers multiplied cell by cell: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., :layer + 1, :1, :].prod(dim=-3)
-
-
-def multiply_layers_from_second(mixing, layer):
-    """A4 the first layer left out: mixing (L,T,T), layer -> cls_attention (1,T)"""
-    return multiply_layers(mixing[..., 1:, :, :], layer - 1)
 
 
 def last_layer_skipped(mixing, layer):

@@ -2,17 +2,19 @@
 
 Letters: K channels, h x w positions. A batch passes through in front.
 """
-import torch
-
 from minixai.cams import (
     activation_weighted_mean,
     elementwise_gradients,
+    equal_weights,
+    mean_activations,
     plus_plus_weights,
     positive_gradients,
     positive_sum,
 )
+from minixai.cams.gradient import plus_plus_alpha
 from minixai.gradcam import channel_weights, rectify, weighted_sum
 from minixai.verification.mistakes import Mistake
+from minixai.verification.profiles.stages import no_relu
 
 
 def maximum_of_gradients(gradients):
@@ -65,16 +67,6 @@ def softmax_of_weights(gradients):
     return channel_weights(gradients).softmax(dim=-3)
 
 
-def mean_activations(activations):
-    """C2 activations in place of gradients: activations (K,h,w) -> weights (K,1,1)"""
-    return activations.mean(dim=(-2, -1), keepdim=True)
-
-
-def equal_weights(activations):
-    """C2 no weights, every channel counts one: activations (K,h,w) -> weights (K,1,1)"""
-    return torch.ones_like(activations[..., :1, :1])
-
-
 def absolute_gradients(gradients):
     """C2 absolute gradients of each place: gradients (K,h,w) -> weights (K,h,w)"""
     return gradients.abs()
@@ -87,18 +79,14 @@ def unweighted_share(activations, gradients):
 
 def plus_plus_without_relu(activations, gradients):
     """C2 second-order weights without the ReLU: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
-    return _plus_plus(gradients, activations.sum(dim=(-2, -1), keepdim=True) * gradients ** 3, gradients)
+    third_order = activations.sum(dim=(-2, -1), keepdim=True) * gradients ** 3
+    return (plus_plus_alpha(gradients ** 2, third_order) * gradients).sum(dim=(-2, -1), keepdim=True)
 
 
 def plus_plus_of_each_place(activations, gradients):
     """C2 second-order weights, A g^3 not summed: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
-    return _plus_plus(gradients, activations * gradients ** 3, gradients.clamp(min=0))
-
-
-def _plus_plus(gradients, third_order, slopes):
-    below = 2 * gradients ** 2 + third_order
-    alpha = gradients ** 2 / torch.where(below == 0, 1, below) * (below != 0)
-    return (alpha * slopes).sum(dim=(-2, -1), keepdim=True)
+    alpha = plus_plus_alpha(gradients ** 2, activations * gradients ** 3)
+    return (alpha * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
 def sum_of_weights(activations, weights):
@@ -124,11 +112,6 @@ def absolute_sum(activations, weights):
 def channels_in_another_order(activations, weights):
     """C3 weights one channel off: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights.roll(1, dims=-3) * activations).sum(dim=-3)
-
-
-def no_relu(cam):
-    """C4 no ReLU: cam (h,w) -> coarse (h,w)"""
-    return cam
 
 
 def absolute_value(cam):

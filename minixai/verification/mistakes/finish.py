@@ -3,11 +3,17 @@
 Letters: h x w the coarse map, H x W the image. Leading dimensions (a batch) pass through.
 """
 import torch
-from torch.nn import functional as F
 
+from minixai.cams.gradient import not_zero
 from minixai.heatmap import min_max, upsample
 from minixai.verification.mistakes import Mistake
-from minixai.verification.profiles.stages import no_upsampling
+from minixai.verification.profiles.stages import (
+    divide_by_maximum,
+    min_max_over_batch,
+    no_normalisation,
+    no_upsampling,
+    resized,
+)
 
 
 def transposed(coarse, size):
@@ -63,12 +69,12 @@ def rotated_by_180_at_layer_size(coarse):
 
 def nearest(coarse, size):
     """M1 nearest neighbour: coarse (h,w), size -> full (H,W)"""
-    return _resized(coarse, size, mode="nearest-exact")
+    return resized(coarse, size, mode="nearest-exact")
 
 
 def align_corners(coarse, size):
     """M1 corners aligned: coarse (h,w), size -> full (H,W)"""
-    return _resized(coarse, size, mode="bilinear", align_corners=True)
+    return resized(coarse, size, mode="bilinear", align_corners=True)
 
 
 def bicubic(coarse, size):
@@ -76,13 +82,7 @@ def bicubic(coarse, size):
 
     Cubic pieces overshoot: the result leaves the range of the coarse map.
     """
-    return _resized(coarse, size, mode="bicubic", align_corners=False)
-
-
-def _resized(coarse, size, **how):
-    leading, (h, w) = coarse.shape[:-2], coarse.shape[-2:]
-    full = F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), **how)
-    return full.reshape(*leading, *size)
+    return resized(coarse, size, mode="bicubic", align_corners=False)
 
 
 def rectify_after_upsampling(cam, size):
@@ -90,30 +90,14 @@ def rectify_after_upsampling(cam, size):
     return upsample(cam, size).clamp(min=0)
 
 
-def no_normalisation(full):
-    """M2 not normalised: full (H,W) -> heatmap (H,W)"""
-    return full
-
-
-def divide_by_maximum(full):
-    """M2 divided by the maximum: full (H,W) -> heatmap (H,W)"""
-    return full / _not_zero(full.amax(dim=(-2, -1), keepdim=True))
-
-
 def divide_by_largest_magnitude(full):
     """M2 divided by the largest magnitude: full (H,W) -> heatmap (H,W)"""
-    return full / _not_zero(full.abs().amax(dim=(-2, -1), keepdim=True))
+    return full / not_zero(full.abs().amax(dim=(-2, -1), keepdim=True))
 
 
 def divide_by_sum(full):
     """M2 divided by the sum: full (H,W) -> heatmap (H,W)"""
-    return full / _not_zero(full.sum(dim=(-2, -1), keepdim=True))
-
-
-def min_max_over_batch(full):
-    """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)"""
-    low, high = full.min(), full.max()
-    return (full - low) / _not_zero(high - low)
+    return full / not_zero(full.sum(dim=(-2, -1), keepdim=True))
 
 
 def inverted(full):
@@ -150,10 +134,6 @@ def white_wraps_to_black(full):
     The brightest place, 256, wraps round to 0.
     """
     return torch.trunc(256 * min_max(full)).remainder(256) / 255
-
-
-def _not_zero(values):
-    return torch.where(values == 0, 1, values)
 
 
 ENLARGE = "each cell over its own share of the image: heatmap.upsample"

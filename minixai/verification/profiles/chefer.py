@@ -7,21 +7,16 @@ https://github.com/hila-chefer/Transformer-MM-Explainability, for the paper of I
 notebook that reads the last layer alone.
 """
 from minixai import heatmap
-from minixai.attention import multiply_layers, one_layer
+from minixai.attention import one_layer
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import no_normalisation, no_upsampling
+from minixai.verification.profiles.stages import (
+    min_max_over_batch,
+    multiply_layers_from_second,
+    no_normalisation,
+    no_upsampling,
+)
 
 FIRST, SECOND = "Transformer-Explainability", "Transformer-MM-Explainability"
-
-
-def multiply_layers_from_second(mixing, layer):
-    """A4 multiply down to the second layer: mixing (L,T,T), layer -> cls_attention (1,T)
-
-    start_layer=1 of generate_rollout: the first layer is left out, so the map is of tokens that already mixed once.
-    """
-    if layer % mixing.shape[-3] < 1:
-        raise ValueError("a rollout from the second layer on needs two layers or more")
-    return multiply_layers(mixing[..., 1:, :, :], layer % mixing.shape[-3] - 1)
 
 
 def heads_weighted_by_gradient(attention, attention_gradients, prefix_tokens):
@@ -35,19 +30,10 @@ def heads_weighted_by_gradient(attention, attention_gradients, prefix_tokens):
     return (weights * attention).mean(dim=-3).clamp(min=0)
 
 
-def min_max_over_batch(full):
-    """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)
-
-    One smallest and one largest value for all images: an image with a weak map comes out dark beside a strong one.
-    """
-    span = full.max() - full.min()
-    return (full - full.min()) / span.masked_fill(span == 0, 1)
-
-
 AS_RETURNED = {"M1": no_upsampling, "M2": no_normalisation}
 AT_LAYER_SIZE = {"M1": no_upsampling, "M2": heatmap.min_max}
 SEVERAL_TOGETHER = {"M2": min_max_over_batch}
-FROM_THE_SECOND = {"A4": multiply_layers_from_second}
+FROM_THE_SECOND = {"A4": multiply_layers_from_second}        # start_layer=1 of generate_rollout
 GRADCAM = {"A2": heads_weighted_by_gradient}
 LAST = {"A4": one_layer}
 TOGETHER = "Several images are brought to [0,1] together, by the smallest and largest value of all."

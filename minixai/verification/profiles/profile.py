@@ -3,8 +3,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from minixai.explain import METHODS, explain
-from minixai.trace import CaptureMode, record_cnn
+from minixai.explain import METHODS, named_recipe, record_for, steps_of
+from minixai.trace import CaptureMode
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,5 @@ def heatmap_as(profile, model, image, target=None, layer=None, head=None):
 
 
 def _heatmap(profile, model, image, target, layer, head):
-    if profile.capture == CaptureMode():
-        return explain(model, image, profile.recipe, target, layer, head).heatmap
-    trace = record_cnn(model, image, target, layer, profile.recipe.C1, profile.capture)
-    return profile.recipe.steps(trace)[-1].value
+    _, recipe = named_recipe(profile.recipe, model, head)
+    return steps_of(recipe, record_for(recipe, model, image, target, layer, head, profile.capture))[-1].value

@@ -122,3 +122,6 @@ SEVERAL = tuple(
     for profile in ONE_WAY if profile.method != "finercam"
     for variant, over, stages in (("several layers", mean_of_layers, {"M2": no_normalisation}),
                                   ("aug_smooth", mean_of_views, {})))
+# What its class GradCAM computes, which compat.GradCAM gives.
+GRADCAM_OF_LAYERS = next(one for one in SEVERAL if one.method == "gradcam" and one.over is mean_of_layers)
+GRADCAM_OF_LAYERS_ON_A_GPU = replace(GRADCAM_OF_LAYERS, capture=ON_A_GPU)

@@ -2,7 +2,11 @@
 
 Letters: h x w the coarse map, H x W the image. A batch passes through in front.
 """
+import torch
 from torch.nn import functional as F
+
+from minixai.attention import multiply_layers
+from minixai.cams.gradient import not_zero
 
 
 def no_upsampling(coarse):
@@ -32,10 +36,18 @@ def no_normalisation(full):
 def divide_by_maximum(full):
     """M2 divide by the maximum: full (H,W) -> heatmap (H,W)
 
-    The smallest value is not subtracted, so zero stays zero. A map without anything positive becomes zeros.
+    The smallest value is not subtracted, so zero stays zero. A map of zeros stays zeros.
     """
-    highest = full.amax(dim=(-2, -1), keepdim=True)
-    return full / highest.masked_fill(highest <= 0, 1) * (highest > 0)
+    return full / not_zero(full.amax(dim=(-2, -1), keepdim=True))
+
+
+def min_max_over_batch(full):
+    """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)
+
+    One smallest and one largest value for all images: an image with a weak map comes out dark beside a strong one.
+    """
+    low, high = full.min(), full.max()
+    return (full - low) / not_zero(high - low)
 
 
 def upsample_nearest(coarse, size):
@@ -43,5 +55,30 @@ def upsample_nearest(coarse, size):
 
     Nearest neighbour: the blocks show how coarse the map is.
     """
+    return resized(coarse, size, mode="nearest")
+
+
+def resized(coarse, size, **how):
+    """The map (h,w) -> (H,W) by F.interpolate, whose options `how` are."""
     leading, (h, w) = coarse.shape[:-2], coarse.shape[-2:]
-    return F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), mode="nearest").reshape(*leading, *size)
+    return F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), **how).reshape(*leading, *size)
+
+
+def half_skip_columns_normalised(fused):
+    """A3 half skip, columns divided by the sums of rows: fused (L,T,T) -> mixing (L,T,T)
+
+    `a / a.sum(-1)` without keepdim divides column j by the sum of row j. No effect where all rows sum to one, as those
+    of the heads' mean do.
+    """
+    mixing = torch.lerp(fused, torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device), 0.5)
+    return mixing / mixing.sum(dim=-1)[..., None, :]
+
+
+def multiply_layers_from_second(mixing, layer):
+    """A4 multiply down to the second layer: mixing (L,T,T), layer -> cls_attention (1,T)
+
+    The first layer is left out, so the map is of tokens that already mixed once. ValueError for the first layer.
+    """
+    if layer % mixing.shape[-3] < 1:
+        raise ValueError("a rollout from the second layer on needs two layers or more")
+    return multiply_layers(mixing[..., 1:, :, :], layer % mixing.shape[-3] - 1)

@@ -4,12 +4,15 @@ It has no versions. Its map is a square at layer size, over its largest value. T
 (cv2.resize, linear), and the largest value may then lie below 1. It takes one image; here each image of a batch is
 treated as it would be alone.
 """
-import torch
-
 from minixai import heatmap
 from minixai.attention import max_heads, mean_heads, min_heads, multiply_layers
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import divide_by_maximum, no_normalisation, no_upsampling
+from minixai.verification.profiles.stages import (
+    divide_by_maximum,
+    half_skip_columns_normalised,
+    no_normalisation,
+    no_upsampling,
+)
 
 LIBRARY = "vit-explain"
 
@@ -22,17 +25,6 @@ def mean_of_mismatched_evidence(attention, score_gradients):
     gradients begins with the last layer, and the list of attentions with the first.
     """
     return (attention * score_gradients.flip(-4)).mean(dim=-3).clamp(min=0)
-
-
-def half_skip_columns_normalised(fused):
-    """A3 half skip, columns divided by the sums of rows: fused (L,T,T) -> mixing (L,T,T)
-
-    Fault: a / a.sum(-1) without keepdim lays sum number j along column j. Without effect where all rows sum to one, as
-    those of the heads' mean do.
-    """
-    identity = torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
-    mixing = (fused + identity) / 2
-    return mixing / mixing.sum(dim=-1)[..., None, :]
 
 
 def discard_lowest_but_first(fused, ratio=0.9):
