@@ -2,9 +2,10 @@
 
 Letters: C classes. A batch passes through in front.
 """
+from torch import Tensor
 
 
-def class_score(logits, target):
+def class_score(logits: Tensor, target: Tensor) -> Tensor:
     """C1 class score: logits (C), target (1) -> score (1)
 
     The logit of the class: the network's own sum, before the softmax makes it depend on every other class

@@ -3,11 +3,12 @@
 Letters: L layers, M heads, T = prefix + gh·gw tokens. A batch passes through in front.
 """
 import torch
+from torch import Tensor
 
 from minixai.rollout import cls_to_grid, half_skip
 
 
-def max_heads(attention):
+def max_heads(attention: Tensor) -> Tensor:
     """A2 maximum of the heads: attention (L,M,T,T) -> fused (L,T,T)
 
     What any head looked at. The rows then sum to more than one.
@@ -15,7 +16,7 @@ def max_heads(attention):
     return attention.amax(dim=-3)
 
 
-def min_heads(attention):
+def min_heads(attention: Tensor) -> Tensor:
     """A2 minimum of the heads: attention (L,M,T,T) -> fused (L,T,T)
 
     What all heads looked at. The rows then sum to less than one.
@@ -23,7 +24,7 @@ def min_heads(attention):
     return attention.amin(dim=-3)
 
 
-def value_norm_weighted(attention, value_norms):
+def value_norm_weighted(attention: Tensor, value_norms: Tensor) -> Tensor:
     """A2 attention times value norm: attention (L,M,T,T), value_norms (L,M,T) -> fused (L,T,T)
 
     Kobayashi et al. 2020 (https://arxiv.org/abs/2004.10102): a head adds the sum of a_ij f(x_j), with f(x_j) the value
@@ -33,12 +34,12 @@ def value_norm_weighted(attention, value_norms):
     return (attention * value_norms[..., None, :]).mean(dim=-3)
 
 
-def one_head_value_norm(attention, value_norms, head):
+def one_head_value_norm(attention: Tensor, value_norms: Tensor, head: int) -> Tensor:
     """A2 one head times its value norm: attention (L,M,T,T), value_norms (L,M,T), head -> fused (L,T,T)"""
     return attention[..., head, :, :] * value_norms[..., head, None, :]
 
 
-def discard_then_half_skip(fused, prefix_tokens, ratio=0.9):
+def discard_then_half_skip(fused: Tensor, prefix_tokens: int, ratio: float = 0.9) -> Tensor:
     """A3 without the lowest, half skip: fused (L,T,T), prefix_tokens -> mixing (L,T,T)
 
     The idea is that of Gildenblat 2020 (in the repository vit-explain): of all entries of a layer, the lowest share is
@@ -54,7 +55,7 @@ def discard_then_half_skip(fused, prefix_tokens, ratio=0.9):
     return half_skip(torch.where(low, 0, fused))
 
 
-def threshold_by_mass(cls_attention, prefix_tokens, grid, share=0.6):
+def threshold_by_mass(cls_attention: Tensor, prefix_tokens: int, grid: tuple[int, int], share: float = 0.6) -> Tensor:
     """A5 patches that hold the mass: cls_attention (1,T), prefix_tokens, grid -> coarse (gh,gw)
 
     Caron et al. 2021 (DINO, https://arxiv.org/abs/2104.14294): a mask, one for each patch of the smallest set that

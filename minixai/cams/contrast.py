@@ -1,11 +1,13 @@
 """Another number explained: C1, the score that is differentiated, replaced."""
+from torch import Tensor
+
 from minixai.score import class_score
 
 SIMILAR = 3             # classes to compare with
 STRENGTH = 0.6          # gamma: how much of what they have in common is taken away
 
 
-def difference_to_similar_classes(logits, target):
+def difference_to_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
     """C1 class score less that of similar classes: logits (C), target (1) -> score (1)
 
     Finer-CAM (Zhang et al. 2025, https://arxiv.org/abs/2501.11309, eq. 5 and 8): y_c - gamma y_d, averaged over the
@@ -20,7 +22,7 @@ def difference_to_similar_classes(logits, target):
     return score - STRENGTH * logits.gather(-1, similar).mean(dim=-1, keepdim=True)
 
 
-def residual_softmax_target(logits, target):
+def residual_softmax_target(logits: Tensor, target: Tensor) -> Tensor:
     """C1 logit plus log-probability: logits (C), target (1) -> score (1)
 
     "ReST" (Cai 2025, https://arxiv.org/abs/2501.06261), made for Shapley-CAM: the logit knows no other class, and the

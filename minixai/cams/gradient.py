@@ -1,8 +1,9 @@
 """Methods that read one pass: activations and gradients, averaged in another way than Grad-CAM does."""
 import torch
+from torch import Tensor
 
 
-def elementwise_gradients(gradients):
+def elementwise_gradients(gradients: Tensor) -> Tensor:
     """C2 the gradients themselves: gradients (K,h,w) -> weights (K,h,w)
 
     HiResCAM (Draelos and Carin 2020, https://arxiv.org/abs/2011.08891). Not averaged, so a feature counts where
@@ -11,7 +12,7 @@ def elementwise_gradients(gradients):
     return gradients
 
 
-def positive_gradients(gradients):
+def positive_gradients(gradients: Tensor) -> Tensor:
     """C2 positive gradients only: gradients (K,h,w) -> weights (K,h,w)
 
     LayerCAM (Jiang et al. 2021, IEEE TIP 30): also at early layers, where a mean of gradients says little.
@@ -19,7 +20,7 @@ def positive_gradients(gradients):
     return gradients.clamp(min=0)
 
 
-def activation_weighted_mean(activations, gradients):
+def activation_weighted_mean(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 mean weighted by activation: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     XGrad-CAM (Fu et al. 2020, https://arxiv.org/abs/2008.02312): gradients count where the feature is. A channel
@@ -29,7 +30,7 @@ def activation_weighted_mean(activations, gradients):
     return (activations * gradients).sum(dim=(-2, -1), keepdim=True) / not_zero(total) * (total != 0)
 
 
-def plus_plus_weights(activations, gradients):
+def plus_plus_weights(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     Grad-CAM++ (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063, eq. 19): alpha = g^2 / (2 g^2 + sum(A) g^3)
@@ -52,7 +53,7 @@ def plus_plus_alpha(second, third_order):
     return second / not_zero(denominator) * (denominator != 0)
 
 
-def positive_sum(activations, weights):
+def positive_sum(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 sum of what is positive: activations (K,h,w), weights (K,h,w) -> cam (h,w)
 
     Element-wise Grad-CAM (implemented in pytorch-grad-cam as GradCAMElementWise): the ReLU comes before the sum, so a

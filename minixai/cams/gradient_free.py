@@ -1,11 +1,12 @@
 """Methods without gradients: the head's own weights, or what the network says when it is asked again."""
 import torch
+from torch import Tensor
 
 from minixai import heatmap
 from minixai.progress import watched
 
 
-def classifier_weights(network):
+def classifier_weights(network) -> Tensor:
     """C2 the head's own weights: network -> weights (K,1,1)
 
     CAM (Zhou et al. 2016, https://arxiv.org/abs/1512.04150, eq. 2): where all that follows is a mean over places and
@@ -14,7 +15,7 @@ def classifier_weights(network):
     return network.linear_weights()[..., None, None]
 
 
-def ablation_weights(activations, network):
+def ablation_weights(activations: Tensor, network) -> Tensor:
     """C2 score lost without the channel: activations (K,h,w), network -> weights (K,1,1)
 
     Ablation-CAM (Desai and Ramaswamy 2020, WACV): (y - y_k) / y, with y_k the score when channel k is set to zero.
@@ -35,7 +36,7 @@ def _ablation_of_one_image(maps, network, index):
         yield (whole - score(without)) / whole.abs().clamp(min=torch.finfo(whole.dtype).tiny)
 
 
-def increase_of_confidence(activations, network):
+def increase_of_confidence(activations: Tensor, network) -> Tensor:
     """C2 confidence through the mask: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM (Wang et al. 2020, https://arxiv.org/abs/1910.01279, eq. 6, 8 and 10): each map, brought to the image's

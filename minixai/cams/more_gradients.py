@@ -1,5 +1,6 @@
 """Methods that differentiate more than once: along a curve, on noisy copies, or through the whole network."""
 import torch
+from torch import Tensor
 
 from minixai import heatmap
 from minixai.cams.gradient import plus_plus
@@ -8,7 +9,7 @@ from minixai.progress import watched
 COPIES, NOISE = 8, 0.15         # NOISE: standard deviation, as a share of what lies between the image's extremes
 
 
-def shapley_weights(activations, gradients, network):
+def shapley_weights(activations: Tensor, gradients: Tensor, network) -> Tensor:
     """C2 slope less half the curvature: activations (K,h,w), gradients (K,h,w), network -> weights (K,1,1)
 
     Shapley-CAM (Cai 2025, https://arxiv.org/abs/2501.06261): the mean of g - H A / 2, with H the Hessian of the score
@@ -18,7 +19,7 @@ def shapley_weights(activations, gradients, network):
     return (gradients - network.curvature_along(activations) / 2).mean(dim=(-2, -1), keepdim=True)
 
 
-def smooth_plus_plus_weights(activations, network):
+def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
     """C2 smoothed second-order weights: activations (K,h,w), network -> weights (K,1,1)
 
     Smooth Grad-CAM++ (Omeiza et al. 2019, https://arxiv.org/abs/1908.01224): Grad-CAM++, with each derivative a mean
@@ -41,7 +42,7 @@ def _gradients_of_noisy_copies(network):
         yield network.again(image=image + NOISE * (high - low) * noise).gradients
 
 
-def full_gradient_maps(network):
+def full_gradient_maps(network) -> Tensor:
     """C2 full gradient, layer by layer: network -> weights (L,H,W)
 
     FullGrad (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): the score is the sum of gradient times
@@ -59,6 +60,6 @@ def _stretched(values):
     return heatmap.min_max(values.flatten(-2)).unflatten(-1, values.shape[-2:])
 
 
-def sum_of_layers(weights):
+def sum_of_layers(weights: Tensor) -> Tensor:
     """C3 sum of the layers: weights (L,H,W) -> cam (H,W)"""
     return weights.sum(dim=-3)

@@ -1,10 +1,11 @@
 """Methods that know no class: the strongest pattern in the feature maps, and weights without any meaning."""
 import torch
+from torch import Tensor
 
 from minixai.gradcam import channel_weights
 
 
-def first_component(activations):
+def first_component(activations: Tensor) -> Tensor:
     """C2 strongest pattern: activations (K,h,w) -> weights (K,1,1)
 
     Eigen-CAM (Muhammad and Yeasin 2020, https://arxiv.org/abs/2008.00299): the first singular vector of the feature
@@ -16,7 +17,7 @@ def first_component(activations):
     return (vectors[..., 0] * sign[..., None])[..., None, None]
 
 
-def first_component_of_gradient_times_activation(activations, gradients):
+def first_component_of_gradient_times_activation(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 strongest pattern of the evidence: activations (K,h,w), gradients (K,h,w) -> weights (K,h,w)
 
     Eigen-Grad-CAM: Eigen-CAM on gradient times activation, and so of one class. C3 multiplies by the activations.
@@ -24,7 +25,7 @@ def first_component_of_gradient_times_activation(activations, gradients):
     return first_component(gradients * activations) * gradients
 
 
-def mean_activations(activations):
+def mean_activations(activations: Tensor) -> Tensor:
     """C2 mean activation: activations (K,h,w) -> weights (K,1,1)
 
     FEM (Fuad et al. 2020, IPTA): a channel counts as much as it is active. No class, and no gradient.
@@ -32,7 +33,7 @@ def mean_activations(activations):
     return channel_weights(activations)         # the same mean over places, of other values
 
 
-def sum_of_k_sigma_masks(activations, weights):
+def sum_of_k_sigma_masks(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 weighted strong places: activations (K,h,w), weights (K,1,1) -> cam (h,w)
 
     FEM: of every channel only where it is rare and strong, two standard deviations above its mean, as 0 or 1.
@@ -42,12 +43,12 @@ def sum_of_k_sigma_masks(activations, weights):
     return (weights * (activations > mean + 2 * deviation)).sum(dim=-3)
 
 
-def equal_weights(activations):
+def equal_weights(activations: Tensor) -> Tensor:
     """C2 all channels alike: activations (K,h,w) -> weights (K,1,1)"""
     return torch.ones_like(activations[..., :1, :1])
 
 
-def kernel_pca_component(activations):
+def kernel_pca_component(activations: Tensor) -> Tensor:
     """C3 strongest curved pattern: activations (K,h,w) -> cam (h,w)
 
     KPCA-CAM (Karmani et al. 2024, https://arxiv.org/abs/2410.00267): the first component of a kernel PCA over the
@@ -65,7 +66,7 @@ def kernel_pca_component(activations):
     return (component * sign).unflatten(-1, activations.shape[-2:])
 
 
-def random_weights(activations):
+def random_weights(activations: Tensor) -> Tensor:
     """C2 random weights: activations (K,h,w) -> weights (K,1,1)
 
     RandomCAM: uniform in [-1,1], the same at every call. What it shows comes from the feature maps alone.

@@ -2,6 +2,8 @@
 
 Letters: K channels, h x w positions. A batch passes through in front.
 """
+from torch import Tensor
+
 from minixai.cams import (
     activation_weighted_mean,
     elementwise_gradients,
@@ -17,109 +19,109 @@ from minixai.verification.mistakes import Mistake
 from minixai.verification.profiles.stages import no_relu
 
 
-def maximum_of_gradients(gradients):
+def maximum_of_gradients(gradients: Tensor) -> Tensor:
     """C2 maximum instead of mean: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.amax(dim=(-2, -1), keepdim=True)
 
 
-def sum_of_gradients(gradients):
+def sum_of_gradients(gradients: Tensor) -> Tensor:
     """C2 sum instead of mean: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.sum(dim=(-2, -1), keepdim=True)
 
 
-def mean_of_absolute_gradients(gradients):
+def mean_of_absolute_gradients(gradients: Tensor) -> Tensor:
     """C2 absolute gradients: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.abs().mean(dim=(-2, -1), keepdim=True)
 
 
-def mean_of_positive_gradients(gradients):
+def mean_of_positive_gradients(gradients: Tensor) -> Tensor:
     """C2 clamped gradients: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.clamp(min=0).mean(dim=(-2, -1), keepdim=True)
 
 
-def clamped_weights(gradients):
+def clamped_weights(gradients: Tensor) -> Tensor:
     """C2 clamped weights: gradients (K,h,w) -> weights (K,1,1)"""
     return channel_weights(gradients).clamp(min=0)
 
 
-def absolute_weights(gradients):
+def absolute_weights(gradients: Tensor) -> Tensor:
     """C2 absolute weights: gradients (K,h,w) -> weights (K,1,1)"""
     return channel_weights(gradients).abs()
 
 
-def mean_over_channels(gradients):
+def mean_over_channels(gradients: Tensor) -> Tensor:
     """C2 mean over channels instead of positions: gradients (K,h,w) -> weights (1,h,w)"""
     return gradients.mean(dim=-3, keepdim=True)
 
 
-def mean_over_rows_only(gradients):
+def mean_over_rows_only(gradients: Tensor) -> Tensor:
     """C2 mean over one axis, the rows: gradients (K,h,w) -> weights (K,1,w)"""
     return gradients.mean(dim=-2, keepdim=True)
 
 
-def mean_over_columns_only(gradients):
+def mean_over_columns_only(gradients: Tensor) -> Tensor:
     """C2 mean over one axis, the columns: gradients (K,h,w) -> weights (K,h,1)"""
     return gradients.mean(dim=-1, keepdim=True)
 
 
-def softmax_of_weights(gradients):
+def softmax_of_weights(gradients: Tensor) -> Tensor:
     """C2 softmax over the weights: gradients (K,h,w) -> weights (K,1,1)"""
     return channel_weights(gradients).softmax(dim=-3)
 
 
-def absolute_gradients(gradients):
+def absolute_gradients(gradients: Tensor) -> Tensor:
     """C2 absolute gradients of each place: gradients (K,h,w) -> weights (K,h,w)"""
     return gradients.abs()
 
 
-def unweighted_share(activations, gradients):
+def unweighted_share(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 not divided by the activations' sum: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
     return (activations * gradients).sum(dim=(-2, -1), keepdim=True)
 
 
-def plus_plus_without_relu(activations, gradients):
+def plus_plus_without_relu(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights without the ReLU: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
     third_order = activations.sum(dim=(-2, -1), keepdim=True) * gradients ** 3
     return (plus_plus_alpha(gradients ** 2, third_order) * gradients).sum(dim=(-2, -1), keepdim=True)
 
 
-def plus_plus_of_each_place(activations, gradients):
+def plus_plus_of_each_place(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights, A g^3 not summed: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
     alpha = plus_plus_alpha(gradients ** 2, activations * gradients ** 3)
     return (alpha * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def sum_of_weights(activations, weights):
+def sum_of_weights(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 activations not multiplied: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return weights.expand_as(activations).sum(dim=-3)
 
 
-def maximum_over_channels(activations, weights):
+def maximum_over_channels(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 maximum over channels instead of sum: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights * activations).amax(dim=-3)
 
 
-def mean_of_channels(activations, weights):
+def mean_of_channels(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 mean over channels instead of sum: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights * activations).mean(dim=-3)
 
 
-def absolute_sum(activations, weights):
+def absolute_sum(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 sum of absolute values: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights * activations).abs().sum(dim=-3)
 
 
-def channels_in_another_order(activations, weights):
+def channels_in_another_order(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 weights one channel off: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights.roll(1, dims=-3) * activations).sum(dim=-3)
 
 
-def absolute_value(cam):
+def absolute_value(cam: Tensor) -> Tensor:
     """C4 absolute value: cam (h,w) -> coarse (h,w)"""
     return cam.abs()
 
 
-def negative_evidence(cam):
+def negative_evidence(cam: Tensor) -> Tensor:
     """C4 the negative part: cam (h,w) -> coarse (h,w)"""
     return (-cam).clamp(min=0)
 

@@ -3,6 +3,7 @@
 Letters: h x w the coarse map, H x W the image. Leading dimensions (a batch) pass through.
 """
 import torch
+from torch import Tensor
 
 from minixai.cams.gradient import not_zero
 from minixai.heatmap import min_max, upsample
@@ -16,68 +17,68 @@ from minixai.verification.profiles.stages import (
 )
 
 
-def transposed(coarse, size):
+def transposed(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 map transposed: coarse (h,w), size -> full (H,W)"""
     return upsample(coarse.transpose(-2, -1), size)
 
 
-def mirrored(coarse, size):
+def mirrored(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 map mirrored: coarse (h,w), size -> full (H,W)"""
     return upsample(coarse.flip(-1), size)
 
 
-def upside_down(coarse, size):
+def upside_down(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 map upside down: coarse (h,w), size -> full (H,W)"""
     return upsample(coarse.flip(-2), size)
 
 
-def rotated_by_180(coarse, size):
+def rotated_by_180(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 map turned by 180 degrees: coarse (h,w), size -> full (H,W)"""
     return upsample(coarse.flip((-2, -1)), size)
 
 
-def width_before_height(coarse, size):
+def width_before_height(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 height and width swapped: coarse (h,w), size -> full (W,H)"""
     return upsample(coarse, size[::-1])
 
 
-def rows_read_as_columns(coarse, size):
+def rows_read_as_columns(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 folded with height and width swapped: coarse (h,w), size -> full (H,W)"""
     h, w = coarse.shape[-2:]
     return upsample(coarse.reshape(*coarse.shape[:-2], w, h), size)
 
 
-def transposed_at_layer_size(coarse):
+def transposed_at_layer_size(coarse: Tensor) -> Tensor:
     """M1 map transposed, not enlarged: coarse (h,w) -> full (w,h)"""
     return coarse.transpose(-2, -1)
 
 
-def mirrored_at_layer_size(coarse):
+def mirrored_at_layer_size(coarse: Tensor) -> Tensor:
     """M1 map mirrored, not enlarged: coarse (h,w) -> full (h,w)"""
     return coarse.flip(-1)
 
 
-def upside_down_at_layer_size(coarse):
+def upside_down_at_layer_size(coarse: Tensor) -> Tensor:
     """M1 map upside down, not enlarged: coarse (h,w) -> full (h,w)"""
     return coarse.flip(-2)
 
 
-def rotated_by_180_at_layer_size(coarse):
+def rotated_by_180_at_layer_size(coarse: Tensor) -> Tensor:
     """M1 map turned by 180 degrees, not enlarged: coarse (h,w) -> full (h,w)"""
     return coarse.flip((-2, -1))
 
 
-def nearest(coarse, size):
+def nearest(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 nearest neighbour: coarse (h,w), size -> full (H,W)"""
     return resized(coarse, size, mode="nearest-exact")
 
 
-def align_corners(coarse, size):
+def align_corners(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 corners aligned: coarse (h,w), size -> full (H,W)"""
     return resized(coarse, size, mode="bilinear", align_corners=True)
 
 
-def bicubic(coarse, size):
+def bicubic(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 bicubic: coarse (h,w), size -> full (H,W)
 
     Cubic pieces overshoot: the result leaves the range of the coarse map.
@@ -85,42 +86,42 @@ def bicubic(coarse, size):
     return resized(coarse, size, mode="bicubic", align_corners=False)
 
 
-def rectify_after_upsampling(cam, size):
+def rectify_after_upsampling(cam: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 ReLU a stage late, after the upsampling: cam (h,w), size -> full (H,W)"""
     return upsample(cam, size).clamp(min=0)
 
 
-def divide_by_largest_magnitude(full):
+def divide_by_largest_magnitude(full: Tensor) -> Tensor:
     """M2 divided by the largest magnitude: full (H,W) -> heatmap (H,W)"""
     return full / not_zero(full.abs().amax(dim=(-2, -1), keepdim=True))
 
 
-def divide_by_sum(full):
+def divide_by_sum(full: Tensor) -> Tensor:
     """M2 divided by the sum: full (H,W) -> heatmap (H,W)"""
     return full / not_zero(full.sum(dim=(-2, -1), keepdim=True))
 
 
-def inverted(full):
+def inverted(full: Tensor) -> Tensor:
     """M2 inverted: full (H,W) -> heatmap (H,W)"""
     return 1 - min_max(full)
 
 
-def squared(full):
+def squared(full: Tensor) -> Tensor:
     """M2 squared after min-max: full (H,W) -> heatmap (H,W)"""
     return min_max(full) ** 2
 
 
-def clipped(full):
+def clipped(full: Tensor) -> Tensor:
     """M2 cut to [0,1] without scaling: full (H,W) -> heatmap (H,W)"""
     return full.clamp(0, 1)
 
 
-def sigmoid(full):
+def sigmoid(full: Tensor) -> Tensor:
     """M2 sigmoid: full (H,W) -> heatmap (H,W)"""
     return full.sigmoid()
 
 
-def wrapped_to_eight_bits(full):
+def wrapped_to_eight_bits(full: Tensor) -> Tensor:
     """M2 255 times the unnormalised map, as 8 bits: full (H,W) -> heatmap (H,W)
 
     What does not fit wraps round: 256 is 0 again, and -1 is 255.
@@ -128,7 +129,7 @@ def wrapped_to_eight_bits(full):
     return torch.trunc(255 * full).to(torch.int64).remainder(256).to(full.dtype) / 255
 
 
-def white_wraps_to_black(full):
+def white_wraps_to_black(full: Tensor) -> Tensor:
     """M2 256 times the heatmap, as 8 bits: full (H,W) -> heatmap (H,W)
 
     The brightest place, 256, wraps round to 0.

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from minixai.networks.cnn import CNN
 from minixai.score import class_score
@@ -14,7 +15,7 @@ FEW = 20            # classes: with no more than these, all are tried
 NEAR = 10           # otherwise the best scored ones, and those one off
 
 
-def probability(logits, target):
+def probability(logits: Tensor, target: Tensor) -> Tensor:
     """C1 probability: logits (C), target (1) -> score (1)
 
     The softmax's output in place of the logit. Its gradient is small where the network is sure, and mixes in every
@@ -23,12 +24,12 @@ def probability(logits, target):
     return logits.softmax(dim=-1).gather(-1, target)
 
 
-def log_probability(logits, target):
+def log_probability(logits: Tensor, target: Tensor) -> Tensor:
     """C1 log probability: logits (C), target (1) -> score (1)"""
     return logits.log_softmax(dim=-1).gather(-1, target)
 
 
-def cross_entropy(logits, target):
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """C1 loss: logits (C), target (1) -> score (1)
 
     What training lowers. It falls where the class score rises, so its gradient has the other sign.
@@ -36,12 +37,12 @@ def cross_entropy(logits, target):
     return -log_probability(logits, target)
 
 
-def minus_the_logit(logits, target):
+def minus_the_logit(logits: Tensor, target: Tensor) -> Tensor:
     """C1 minus the logit: logits (C), target (1) -> score (1)"""
     return -logits.gather(-1, target)
 
 
-def sum_of_all_logits(logits, target):
+def sum_of_all_logits(logits: Tensor, target: Tensor) -> Tensor:
     """C1 sum of all logits: logits (C), target (1) -> score (1)
 
     logits.sum().backward(): no class is asked about, and every class answers at once.

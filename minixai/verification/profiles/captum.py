@@ -4,6 +4,8 @@ LayerGradCam and LayerGradientXActivation hand out the signed numbers at layer s
 LayerAttribution.interpolate enlarges, by default with nearest; visualize_image_attr clips and colours. Each step is
 the user's choice, and each combination is a variant here. Like minixai, Captum keeps a copy of the layer's output.
 """
+from torch import Tensor
+
 from minixai import heatmap
 from minixai.gradcam import rectify
 from minixai.verification.profiles.profile import Profile
@@ -24,7 +26,7 @@ def _over_the_bulk(values):
     return (values / bulk.masked_fill(bulk == 0, 1)).clamp(-1, 1).to(values)
 
 
-def shown_absolute(full):
+def shown_absolute(full: Tensor) -> Tensor:
     """M2 absolute value, clipped at the bulk: full (H,W) -> heatmap (H,W)
 
     visualize_image_attr as it comes, sign="absolute_value": what is against the class looks like what is for it.
@@ -32,7 +34,7 @@ def shown_absolute(full):
     return _over_the_bulk(full.abs())
 
 
-def shown_positive(full):
+def shown_positive(full: Tensor) -> Tensor:
     """M2 positive part, clipped at the bulk: full (H,W) -> heatmap (H,W)
 
     visualize_image_attr with sign="positive": the ReLU comes after the map was enlarged.
@@ -40,7 +42,7 @@ def shown_positive(full):
     return _over_the_bulk(full.clamp(min=0))
 
 
-def shown_signed(full):
+def shown_signed(full: Tensor) -> Tensor:
     """M2 both signs, clipped at the bulk: full (H,W) -> heatmap (H,W)
 
     visualize_image_attr with sign="all": from -1 to 1.

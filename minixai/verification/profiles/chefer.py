@@ -6,6 +6,8 @@ together; the batch that it comes with is one image.
 https://github.com/hila-chefer/Transformer-MM-Explainability, for the paper of ICCV 2021: minixai's `chefer`, and a CLIP
 notebook that reads the last layer alone.
 """
+from torch import Tensor
+
 from minixai import heatmap
 from minixai.attention import one_layer
 from minixai.verification.profiles.profile import Profile
@@ -19,7 +21,7 @@ from minixai.verification.profiles.stages import (
 FIRST, SECOND = "Transformer-Explainability", "Transformer-MM-Explainability"
 
 
-def heads_weighted_by_gradient(attention, attention_gradients, prefix_tokens):
+def heads_weighted_by_gradient(attention: Tensor, attention_gradients: Tensor, prefix_tokens: int) -> Tensor:
     """A2 Grad-CAM over heads: attention (L,M,T,T), attention_gradients (L,M,T,T), prefix_tokens -> fused (L,T,T)
 
     generate_cam_attn: a head's weight is the mean gradient of what CLS takes from the patches; the weighted mean of the

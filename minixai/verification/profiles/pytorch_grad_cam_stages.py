@@ -4,6 +4,7 @@ Letters: K channels, h x w the layer, H x W the image, L terms of a sum, C class
 """
 import numpy as np
 import torch
+from torch import Tensor
 
 from minixai import heatmap
 from minixai.cams import kernel_pca_component
@@ -12,7 +13,7 @@ from minixai.score import class_score
 from minixai.trace import CaptureMode
 
 
-def min_max_first(coarse, size):
+def min_max_first(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 min-max, then upsample: coarse (h,w), size -> full (H,W)
 
     The min-max at layer size makes no difference to what the last one gives, but for its epsilon.
@@ -20,7 +21,7 @@ def min_max_first(coarse, size):
     return heatmap.upsample(min_max_with_epsilon(coarse), size)
 
 
-def min_max_with_epsilon(full):
+def min_max_with_epsilon(full: Tensor) -> Tensor:
     """M2 min-max with an epsilon: full (H,W) -> heatmap (H,W)
 
     1e-7 is added to the largest value, so a flat map gives zeros. Run in M1 and again here: only a map as faint as
@@ -30,7 +31,7 @@ def min_max_with_epsilon(full):
     return above / (1e-7 + above.amax(dim=(-2, -1), keepdim=True))
 
 
-def activation_weighted_mean(activations, gradients):
+def activation_weighted_mean(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 mean weighted by activation, with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     XGrad-CAM with 1e-7 added to the sum of the activations, whatever the sum's sign.
@@ -39,7 +40,7 @@ def activation_weighted_mean(activations, gradients):
     return (gradients * activations / (total + 1e-7)).sum(dim=(-2, -1), keepdim=True)
 
 
-def plus_plus_weights(activations, gradients):
+def plus_plus_weights(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     Grad-CAM++ with 1e-6 added below the line. It outweighs 2 g^2 as soon as |g| < 7e-4, which is common.
@@ -49,7 +50,7 @@ def plus_plus_weights(activations, gradients):
     return (gradients ** 2 / below * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def k_sigma_share(activations):
+def k_sigma_share(activations: Tensor) -> Tensor:
     """C2 share of strong places: activations (K,h,w) -> weights (K,1,1)
 
     FEM the other way round: the paper weighs a channel's strong places, those two standard deviations above its mean,
@@ -60,7 +61,7 @@ def k_sigma_share(activations):
     return (activations > mean + 2 * deviation).to(activations.dtype).mean(dim=(-2, -1), keepdim=True)
 
 
-def centred_component(activations):
+def centred_component(activations: Tensor) -> Tensor:
     """C3 strongest pattern, centred: activations (K,h,w) -> cam (h,w)
 
     Eigen-CAM on features less their mean over the places, so the map's sum is zero. The sign is the one that LAPACK
@@ -73,7 +74,7 @@ def centred_component(activations):
     return projected.unflatten(-1, activations.shape[-2:])
 
 
-def centred_component_negated(activations):
+def centred_component_negated(activations: Tensor) -> Tensor:
     """C3 strongest pattern, centred, turned: activations (K,h,w) -> cam (h,w)
 
     The same with the other sign, which is as good an answer to the same question.
@@ -81,7 +82,7 @@ def centred_component_negated(activations):
     return -centred_component(activations)
 
 
-def eigen_smooth(activations, weights):
+def eigen_smooth(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 strongest pattern of the evidence, centred: activations (K,h,w), weights (K,1,1) -> cam (h,w)
 
     In place of the sum over the channels; the library calls it eigen_smooth. The sign is LAPACK's, by chance.
@@ -89,12 +90,12 @@ def eigen_smooth(activations, weights):
     return centred_component(weights * activations)
 
 
-def eigen_smooth_negated(activations, weights):
+def eigen_smooth_negated(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 strongest pattern of the evidence, centred, turned: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return -eigen_smooth(activations, weights)
 
 
-def kernel_pca_component_sign_flipped(activations):
+def kernel_pca_component_sign_flipped(activations: Tensor) -> Tensor:
     """C3 curved pattern, its largest place positive: activations (K,h,w) -> cam (h,w)
 
     KPCA-CAM; the sign is scikit-learn's choice: the place where the component is largest in size is made positive.
@@ -105,7 +106,7 @@ def kernel_pca_component_sign_flipped(activations):
     return cam * largest[..., None].sign()
 
 
-def softmax_of_masked_scores(activations, network):
+def softmax_of_masked_scores(activations: Tensor, network) -> Tensor:
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM as the library has it: masks with align_corners=True, the class's logit of each masked image, and a
@@ -123,7 +124,7 @@ def _masked_scores(maps, network, index):
         yield network.of(image * (masks - low) / (high - low + 1e-8))[:, network.target[index]]
 
 
-def ablation_weights(activations, network):
+def ablation_weights(activations: Tensor, network) -> Tensor:
     """C2 score lost to the library's ablation: activations (K,h,w), network -> weights (K,1,1)
 
     Ablation-CAM. A channel becomes zero only where the smallest activation is zero; else ten million below that, and
@@ -145,7 +146,7 @@ def _ablated_in_batches(maps, network, index, batch=32):
         yield (whole - network.after(without, index)[:, target]) / whole
 
 
-def difference_weighted_by_probability(logits, target):
+def difference_weighted_by_probability(logits: Tensor, target: Tensor) -> Tensor:
     """C1 class score less that of similar classes, by probability: logits (C), target (1) -> score (1)
 
     Finer-CAM: the differences to the three classes whose logits are nearest, averaged by these classes'
@@ -159,7 +160,7 @@ def difference_weighted_by_probability(logits, target):
     return differences.sum(dim=-1, keepdim=True) / (probabilities.sum(dim=-1, keepdim=True) + 1e-9)
 
 
-def full_gradient_by_channel(network):
+def full_gradient_by_channel(network) -> Tensor:
     """C2 full gradient, channel by channel: network -> weights (L,H,W)
 
     FullGrad with a min-max of its own for every channel, so a channel with hardly any gradient counts as much as the

@@ -3,13 +3,14 @@
 Letters: h x w the coarse map, H x W the image. A batch passes through in front.
 """
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from minixai.attention import multiply_layers
 from minixai.cams.gradient import not_zero
 
 
-def no_upsampling(coarse):
+def no_upsampling(coarse: Tensor) -> Tensor:
     """M1 stay at layer size: coarse (h,w) -> full (h,w)
 
     The map is handed out as it is, one number for each place of the layer; who wants a picture enlarges it.
@@ -17,7 +18,7 @@ def no_upsampling(coarse):
     return coarse
 
 
-def no_relu(cam):
+def no_relu(cam: Tensor) -> Tensor:
     """C4 keep the sign: cam (h,w) -> coarse (h,w)
 
     No ReLU: what speaks against the class stays, as negative numbers.
@@ -25,7 +26,7 @@ def no_relu(cam):
     return cam
 
 
-def no_normalisation(full):
+def no_normalisation(full: Tensor) -> Tensor:
     """M2 keep the values: full (H,W) -> heatmap (H,W)
 
     Not brought to [0,1]: the numbers are those of the formula, and can be compared between images.
@@ -33,7 +34,7 @@ def no_normalisation(full):
     return full
 
 
-def divide_by_maximum(full):
+def divide_by_maximum(full: Tensor) -> Tensor:
     """M2 divide by the maximum: full (H,W) -> heatmap (H,W)
 
     The smallest value is not subtracted, so zero stays zero. A map of zeros stays zeros.
@@ -41,7 +42,7 @@ def divide_by_maximum(full):
     return full / not_zero(full.amax(dim=(-2, -1), keepdim=True))
 
 
-def min_max_over_batch(full):
+def min_max_over_batch(full: Tensor) -> Tensor:
     """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)
 
     One smallest and one largest value for all images: an image with a weak map comes out dark beside a strong one.
@@ -50,7 +51,7 @@ def min_max_over_batch(full):
     return (full - low) / not_zero(high - low)
 
 
-def upsample_nearest(coarse, size):
+def upsample_nearest(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 repeat each cell: coarse (h,w), size -> full (H,W)
 
     Nearest neighbour: the blocks show how coarse the map is.
@@ -64,7 +65,7 @@ def resized(coarse, size, **how):
     return F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), **how).reshape(*leading, *size)
 
 
-def half_skip_columns_normalised(fused):
+def half_skip_columns_normalised(fused: Tensor) -> Tensor:
     """A3 half skip, columns divided by the sums of rows: fused (L,T,T) -> mixing (L,T,T)
 
     `a / a.sum(-1)` without keepdim divides column j by the sum of row j. No effect where all rows sum to one, as those
@@ -74,7 +75,7 @@ def half_skip_columns_normalised(fused):
     return mixing / mixing.sum(dim=-1)[..., None, :]
 
 
-def multiply_layers_from_second(mixing, layer):
+def multiply_layers_from_second(mixing: Tensor, layer: int) -> Tensor:
     """A4 multiply down to the second layer: mixing (L,T,T), layer -> cls_attention (1,T)
 
     The first layer is left out, so the map is of tokens that already mixed once. ValueError for the first layer.

@@ -9,6 +9,7 @@ Left out: SS-CAM, IS-CAM, RefineCAM and LeGrad, which are no methods of minixai.
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from minixai import heatmap
@@ -23,7 +24,7 @@ LIBRARY = "torch-cam 0.5.0"
 WHAT_WAS_MADE_OF_IT = CaptureMode(activations="after", gradients="after")
 
 
-def min_max_with_epsilon(full):
+def min_max_with_epsilon(full: Tensor) -> Tensor:
     """M2 min-max with an epsilon: full (H,W) -> heatmap (H,W)
 
     1e-8 is added to the largest value: a flat map gives zeros, and one as faint as 1e-8 comes out half as bright.
@@ -32,7 +33,7 @@ def min_max_with_epsilon(full):
     return above / (above.amax(dim=(-2, -1), keepdim=True) + 1e-8)
 
 
-def min_max_then_upsample(coarse, size):
+def min_max_then_upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 min-max, then upsample: coarse (h,w), size -> full (H,W)
 
     F.interpolate on what the library gave, and no second min-max: the picture's highest value may lie below 1.
@@ -40,7 +41,7 @@ def min_max_then_upsample(coarse, size):
     return heatmap.upsample(min_max_with_epsilon(coarse), size)
 
 
-def min_max_then_bicubic(coarse, size):
+def min_max_then_bicubic(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 min-max, then bicubic: coarse (h,w), size -> full (H,W)
 
     As overlay_mask enlarges a map, by Pillow's bicubic filter, which overshoots: values lie a little outside [0,1].
@@ -52,7 +53,7 @@ def min_max_then_bicubic(coarse, size):
     return full.reshape(*coarse.shape[:-2], *size)
 
 
-def cubed_gradients(gradients):
+def cubed_gradients(gradients: Tensor) -> Tensor:
     """C2 sum of cubed gradients: gradients (K,h,w) -> weights (K,1,1)
 
     Grad-CAM++ as it comes out: the line that divides alpha's numerator g^2 by its denominator divides a copy, so alpha
@@ -61,7 +62,7 @@ def cubed_gradients(gradients):
     return (gradients ** 2 * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def activation_weighted_mean(activations, gradients):
+def activation_weighted_mean(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 mean weighted by activation, with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     XGrad-CAM with 1e-8 added to the sum of the activations, whatever the sum's sign.
@@ -70,7 +71,7 @@ def activation_weighted_mean(activations, gradients):
     return (gradients * activations).sum(dim=(-2, -1), keepdim=True) / (total + 1e-8)
 
 
-def softmax_of_masked_scores(activations, network):
+def softmax_of_masked_scores(activations: Tensor, network) -> Tensor:
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM as the library has it: min-max at layer size, then upsampled masks, the class's logit of each masked
@@ -86,7 +87,7 @@ def _masked_scores(maps, network, index):
         yield network.of(image * masks[:, None])[:, network.target[index]]
 
 
-def smooth_plus_plus_weights(activations, network):
+def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
     """C2 second-order weights over noisy copies: activations (K,h,w), network -> weights (K,1,1)
 
     Smooth Grad-CAM++ as the library has it. g^2 and g^3 are means over the copies, but relu(g) is the last one's.
@@ -99,7 +100,7 @@ def smooth_plus_plus_weights(activations, network):
     return (alpha * copies[-1].clamp(min=0)).sum(dim=(-2, -1), keepdim=True).to(activations)
 
 
-def sum_of_the_last_copy(weights, network):
+def sum_of_the_last_copy(weights: Tensor, network) -> Tensor:
     """C3 weighted sum of the last noisy copy: weights (K,1,1), network -> cam (h,w)
 
     Not of the image's own activations: the hook that keeps them also ran for the copies, and the last one stayed.

@@ -4,6 +4,8 @@ It has no versions. Its map is a square at layer size, over its largest value. T
 (cv2.resize, linear), and the largest value may then lie below 1. It takes one image; here each image of a batch is
 treated as it would be alone.
 """
+from torch import Tensor
+
 from minixai import heatmap
 from minixai.attention import max_heads, mean_heads, min_heads, multiply_layers
 from minixai.verification.profiles.profile import Profile
@@ -17,7 +19,7 @@ from minixai.verification.profiles.stages import (
 LIBRARY = "vit-explain"
 
 
-def mean_of_mismatched_evidence(attention, score_gradients):
+def mean_of_mismatched_evidence(attention: Tensor, score_gradients: Tensor) -> Tensor:
     """A2 mean of mismatched evidence: attention (L,M,T,T), score_gradients (L,M,T,T) -> fused (L,T,T)
 
     Two faults. The hook on the dropout behind the softmax is handed the gradient in front of the softmax, for a dropout
@@ -27,7 +29,7 @@ def mean_of_mismatched_evidence(attention, score_gradients):
     return (attention * score_gradients.flip(-4)).mean(dim=-3).clamp(min=0)
 
 
-def discard_lowest_but_first(fused, ratio=0.9):
+def discard_lowest_but_first(fused: Tensor, ratio: float = 0.9) -> Tensor:
     """A3 without the lowest but the first, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
 
     The lowest 90 % of all entries of the whole matrix become zero, so a row may lose everything. A fault: what is said
@@ -38,7 +40,7 @@ def discard_lowest_but_first(fused, ratio=0.9):
     return half_skip_columns_normalised(without)
 
 
-def discard_lowest(fused, ratio=0.9):
+def discard_lowest(fused: Tensor, ratio: float = 0.9) -> Tensor:
     """A3 without the lowest, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
 
     In gradient rollout the line that would keep entry 0 is commented out.
@@ -52,7 +54,7 @@ def _without_lowest(fused, ratio):
     return entries.scatter(-1, lowest, 0).reshape(fused.shape)
 
 
-def divide_by_maximum_then_upsample(coarse, size):
+def divide_by_maximum_then_upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 divide by the maximum, then upsample: coarse (h,w), size -> full (H,W)
 
     Linear enlarging meets the middle of no cell when each becomes an even number of pixels: the peak is lost.
