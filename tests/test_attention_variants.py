@@ -225,7 +225,7 @@ def test_rows_of_every_rollout_sum_to_one(recipe, vit, image):
 
 def test_a_discard_ratio_of_ones_own_is_a_stage_too(vit, image):
     def keep_half(fused, prefix_tokens):
-        return discard_then_half_skip(fused, prefix_tokens, ratio=0.5)
+        return discard_then_half_skip(fused, prefix_tokens, discard_ratio=0.5)
     maps = [explain(vit, image, replace(ROLLOUT, A3=stage))["A5"] for stage in (keep_half, discard_then_half_skip)]
     assert (maps[0] - maps[1]).abs().max() > 1e-3
 

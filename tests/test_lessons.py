@@ -288,7 +288,8 @@ def test_a_page_tells_in_order_what_happened(small):
     places = [text.index(part) for part in (
         "# 99 A small one", "*Article:* Nowhere, twice · *about 1 minutes*", "```python\nimport numpy",
         "## 1. A section",
-        "```python\nprint(", "```text\nthree 3\n```", "![a black picture of nothing](99_black.png)", "def rectify(cam: Tensor)",
+        "```python\nprint(", "```text\nthree 3\n```", "![a black picture of nothing](99_black.png)",
+        "def rectify(cam: Tensor)",
         "```text\nfour\n```", "**Seen.** It is 0.25.", "> **Claim 1** (Introduction)",
         "**holds here, but** nowhere")]
     assert places == sorted(places) and "holds=value" not in text and "- Minutes" not in text

@@ -1,14 +1,14 @@
-"""The relatives of Grad-CAM: each is the recipe of gradcam.py with a stage or two replaced, most often C2, the weights.
+"""The relatives of Grad-CAM: each is the recipe of gradcam.py with one or two stages replaced, most often C2.
 
-    gradient.py        HiResCAM, LayerCAM               a weight for every place, not only for every channel
+    gradient.py        HiResCAM, LayerCAM               a weight for every position, not only for every channel
                        XGrad-CAM, Grad-CAM++            another average of the gradients
                        element-wise                     the ReLU before the sum over channels
-    patterns.py        Eigen-CAM, KPCA-CAM, FEM         no class at all: the strongest pattern in the feature maps
-                       RandomCAM                        weights without any meaning, to compare with
+    patterns.py        Eigen-CAM, KPCA-CAM, FEM         class-independent: statistics of the feature maps
+                       RandomCAM                        random weights, a baseline
     gradient_free.py   CAM, Ablation-CAM, Score-CAM     the classifier's weights, or more forward passes
-    contrast.py        Finer-CAM                        C1: the score less that of similar classes
-    more_gradients.py  Shapley-CAM, Smooth Grad-CAM++   curvature; noisy copies
-                       FullGrad                         every layer's biases, not one layer's features
+    contrast.py        Finer-CAM                        C1: the score minus that of similar classes
+    more_gradients.py  Shapley-CAM, Smooth Grad-CAM++   second derivatives; noisy copies of the image
+                       FullGrad                         the gradients of the biases of every layer
 
 Letters: K channels, h x w positions, L terms of a sum. A batch passes through in front.
 """
