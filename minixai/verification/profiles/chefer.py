@@ -1,8 +1,8 @@
 """Chefer et al.: the baselines of their first repository, and the method of their second.
 
 https://github.com/hila-chefer/Transformer-Explainability, for the paper of CVPR 2021: rollout, and Grad-CAM over heads.
-What its own method hands back through the layers (LRP) is no method of minixai. Its visualiser normalises a whole batch
-together; the batch that it comes with is one image.
+Its own method (LRP) is no method of minixai. Its visualiser normalises a whole batch together; in its notebooks the
+batch is one image.
 https://github.com/hila-chefer/Transformer-MM-Explainability, for the paper of ICCV 2021: minixai's `chefer`, and a CLIP
 notebook that reads the last layer alone.
 """
@@ -24,9 +24,9 @@ FIRST, SECOND = "Transformer-Explainability", "Transformer-MM-Explainability"
 def heads_weighted_by_gradient(attention: Tensor, attention_gradients: Tensor, prefix_tokens: int) -> Tensor:
     """A2 Grad-CAM over heads: attention (L,M,T,T), attention_gradients (L,M,T,T), prefix_tokens -> fused (L,T,T)
 
-    generate_cam_attn: a head's weight is the mean gradient of what CLS takes from the patches; the weighted mean of the
-    heads, then its positive part. Heads are the channels of Grad-CAM, the CLS row its feature map. Where no patch is
-    left the repository divides 0 by 0; here the map is zeros.
+    generate_cam_attn: the heads are the channels of Grad-CAM, and the CLS row is the feature map. The weight of a head
+    is the mean gradient of the CLS row over the patches; then the weighted mean of the heads, and its positive part.
+    Where nothing is positive the repository divides 0 by 0; here the map is zeros.
     """
     weights = attention_gradients[..., :1, prefix_tokens:].mean(dim=-1, keepdim=True)
     return (weights * attention).mean(dim=-3).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The papers' own maps. They end before M1 or are vague about the finish, so there are several ways to show one."""
+"""The papers' own maps. The papers end before M1, or do not define the finish, so there are several finishes."""
 from minixai.explain import METHODS
 from minixai.verification.profiles.profile import Profile
 from minixai.verification.profiles.stages import divide_by_maximum, no_normalisation, no_upsampling

@@ -1,17 +1,19 @@
-"""pytorch-grad-cam 1.5.7 (https://github.com/jacobgil/pytorch-grad-cam): its stages where they are not minixai's.
+"""pytorch-grad-cam 1.5.7 (https://github.com/jacobgil/pytorch-grad-cam): the stages that differ from minixai's.
 
-Most of its methods follow their papers, and its finish (min-max at layer size, bilinear, min-max again) gives what
-minixai's gives. Other numbers come from epsilons, from centring before an SVD, from a softmax over the channels in
-Score-CAM and from the value that Ablation-CAM writes in place of a channel. On a CPU it keeps a layer's output without
-copying it, so what the network does in place to that output is in it; on a GPU it copies first.
+Most of its methods follow their papers, and its finish (min-max at layer size, bilinear, min-max again) equals
+minixai's. Differences come from epsilons, from centring before an SVD, from a softmax over the channels in Score-CAM,
+and from the value that Ablation-CAM writes in place of a channel. On a CPU it keeps a layer's output without a copy, so
+operations in place later change it; on a GPU it copies first.
 
 Left out: RandomCAM, whose weights are drawn from numpy's global generator; Shapley-CAM where the layer's output is
-overwritten or the layer runs twice, because its second derivative is then with respect to another tensor than its
-first; Score-CAM and Ablation-CAM with eigen_smooth; RefineCAM, SegEigenCAM and SESS, which are no methods of minixai.
+overwritten or the layer runs twice, because its first and second derivatives are then with respect to different
+tensors; Score-CAM and Ablation-CAM with eigen_smooth; RefineCAM, SegEigenCAM and SESS, which are no methods of minixai.
 """
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from minixai.cams import elementwise_gradients, equal_weights
 from minixai.gradcam import weighted_sum
@@ -41,14 +43,14 @@ ON_A_CPU = CaptureMode(run="first", activations="after")
 ON_A_GPU = CaptureMode(run="first")
 
 
-def mean_of_layers(heatmap_of, image, target, layers):
-    """Several target_layers: the mean of their maps (B,H,W), each brought to [0,1] at its own size, then min-max."""
+def mean_of_layers(heatmap_of: Callable, image: Tensor, target, layers: list) -> Tensor:
+    """Several target_layers: the mean of their maps (B,H,W), each scaled to [0,1] at its own size, then min-max."""
     maps = [heatmap_of(image, target, layer) for layer in layers]
     return min_max_with_epsilon(torch.stack(maps).mean(dim=0))
 
 
-def mean_of_views(heatmap_of, image, target, layer):
-    """aug_smooth=True: the mean of the maps (B,H,W) of six views, not brought to [0,1] again.
+def mean_of_views(heatmap_of: Callable, image: Tensor, target, layer) -> Tensor:
+    """aug_smooth=True: the mean of the maps (B,H,W) of six views, without another min-max.
 
     The views are the image and its mirror image, each times 1, 0.9 and 1.1. Without a target each view explains its own
     top class.
@@ -61,15 +63,15 @@ def mean_of_views(heatmap_of, image, target, layer):
 
 
 FINISH = {"M1": min_max_first, "M2": min_max_with_epsilon}
-BY_CHANCE = "Centred before the SVD, whose sign is left to chance; what has the wrong sign is then cut off by the ReLU."
-EPSILON = "An epsilon below the line outweighs small gradients."
-SHARES = "Weighs the activations by the share of strong places, not the strong places by the mean activation."
-LARGEST = "The sign is scikit-learn's: the place where the component is largest in size is made positive."
+BY_CHANCE = "Centred before the SVD, whose sign is arbitrary; the ReLU then removes the part with the wrong sign."
+EPSILON = "An epsilon in the denominator outweighs small gradients."
+SHARES = "Weighs the activations by the share of the k-sigma mask, not the mask by the mean activation."
+LARGEST = "The sign is scikit-learn's: the entry of the component with the largest magnitude is made positive."
 SOFTMAX = "Weighs by a softmax of logits over the channels, not by probabilities; its masks have align_corners=True."
 ABLATES = "Ablates with values ten million below the features unless their minimum is zero, and divides by y, not |y|."
-DIFFERENCES = "Weighs the similar classes by their probabilities, and takes away all they share (gamma 1, not 0.6)."
+DIFFERENCES = "Weighs the similar classes by their probabilities, and subtracts all that they share (gamma 1, not 0.6)."
 LOGIT = "The score is the logit, the library's usual target; behind ReLUs that makes it Grad-CAM."
-BY_CHANNEL = "Stretches every channel to [0,1] by itself, and finds biases in plain Conv2d and BatchNorm2d layers only."
+BY_CHANNEL = "Scales every channel to [0,1] by itself, and finds biases in plain Conv2d and BatchNorm2d layers only."
 LAPACK, TURNED = "sign as LAPACK left it", "sign turned"
 
 
@@ -78,7 +80,7 @@ def _profile(method, departs="", variant="", **stages):
 
 
 def _smoothed(method, **stages):
-    """eigen_smooth=True, with either sign: the strongest pattern of what the method would have summed up."""
+    """eigen_smooth=True, with either sign: the first component of the weighted activations, in place of their sum."""
     either = (_profile(method, BY_CHANCE, f"eigen_smooth, {LAPACK}", C3=eigen_smooth, **stages),
               _profile(method, BY_CHANCE, f"eigen_smooth, {TURNED}", C3=eigen_smooth_negated, **stages))
     return tuple(replace(profile, usual=False) for profile in either)

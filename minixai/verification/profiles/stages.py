@@ -1,6 +1,6 @@
-"""Stages that several libraries share: where they stop earlier than minixai, or finish a map another way.
+"""Stages that several libraries, or a library and a mistake, share.
 
-Letters: h x w the coarse map, H x W the image. A batch passes through in front.
+Letters: h x w the coarse map, H x W the image, L layers, T tokens. A batch passes through in front.
 """
 import torch
 from torch import Tensor
@@ -11,25 +11,25 @@ from minixai.cams.gradient import not_zero
 
 
 def no_upsampling(coarse: Tensor) -> Tensor:
-    """M1 stay at layer size: coarse (h,w) -> full (h,w)
+    """M1 no upsampling: coarse (h,w) -> full (h,w)
 
-    The map is handed out as it is, one number for each place of the layer; who wants a picture enlarges it.
+    The map stays at layer size, one number for each position.
     """
     return coarse
 
 
 def no_relu(cam: Tensor) -> Tensor:
-    """C4 keep the sign: cam (h,w) -> coarse (h,w)
+    """C4 no ReLU: cam (h,w) -> coarse (h,w)
 
-    No ReLU: what speaks against the class stays, as negative numbers.
+    Evidence against the class stays, as negative numbers.
     """
     return cam
 
 
 def no_normalisation(full: Tensor) -> Tensor:
-    """M2 keep the values: full (H,W) -> heatmap (H,W)
+    """M2 no normalisation: full (H,W) -> heatmap (H,W)
 
-    Not brought to [0,1]: the numbers are those of the formula, and can be compared between images.
+    The numbers are those of the formula, and can be compared between images.
     """
     return full
 
@@ -45,24 +45,24 @@ def divide_by_maximum(full: Tensor) -> Tensor:
 def min_max_over_batch(full: Tensor) -> Tensor:
     """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)
 
-    One smallest and one largest value for all images: an image with a weak map comes out dark beside a strong one.
+    One minimum and one maximum for all images, so that a weak map is dark beside a strong one.
     """
     low, high = full.min(), full.max()
     return (full - low) / not_zero(high - low)
 
 
 def upsample_nearest(coarse: Tensor, size: tuple[int, int]) -> Tensor:
-    """M1 repeat each cell: coarse (h,w), size -> full (H,W)
+    """M1 nearest neighbour: coarse (h,w), size -> full (H,W)
 
-    Nearest neighbour: the blocks show how coarse the map is.
+    mode="nearest" of torch, which rounds down where the sizes do not divide.
     """
     return resized(coarse, size, mode="nearest")
 
 
-def resized(coarse, size, **how):
-    """The map (h,w) -> (H,W) by F.interpolate, whose options `how` are."""
+def resized(coarse: Tensor, size: tuple[int, int], **options) -> Tensor:
+    """F.interpolate with these options on a map with any leading dimensions: coarse (h,w) -> (H,W)."""
     leading, (h, w) = coarse.shape[:-2], coarse.shape[-2:]
-    return F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), **how).reshape(*leading, *size)
+    return F.interpolate(coarse.reshape(-1, 1, h, w), size=tuple(size), **options).reshape(*leading, *size)
 
 
 def half_skip_columns_normalised(fused: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def half_skip_columns_normalised(fused: Tensor) -> Tensor:
 def multiply_layers_from_second(mixing: Tensor, layer: int) -> Tensor:
     """A4 multiply down to the second layer: mixing (L,T,T), layer -> cls_attention (1,T)
 
-    The first layer is left out, so the map is of tokens that already mixed once. ValueError for the first layer.
+    The first layer is left out, so the map is of tokens behind the first block. ValueError for the first layer.
     """
     if layer % mixing.shape[-3] < 1:
         raise ValueError("a rollout from the second layer on needs two layers or more")

@@ -1,8 +1,8 @@
-"""vit-explain (https://github.com/jacobgil/vit-explain): rollout and gradient rollout, with what goes wrong in them.
+"""vit-explain (https://github.com/jacobgil/vit-explain): rollout and gradient rollout, with the faults in them.
 
-It has no versions. Its map is a square at layer size, over its largest value. To lay it over a photo it is enlarged
+It has no versions. Its map is a square at layer size, divided by its largest value. For an overlay it is upsampled
 (cv2.resize, linear), and the largest value may then lie below 1. It takes one image; here each image of a batch is
-treated as it would be alone.
+treated like a single one.
 """
 from torch import Tensor
 
@@ -22,18 +22,18 @@ LIBRARY = "vit-explain"
 def mean_of_mismatched_evidence(attention: Tensor, score_gradients: Tensor) -> Tensor:
     """A2 mean of mismatched evidence: attention (L,M,T,T), score_gradients (L,M,T,T) -> fused (L,T,T)
 
-    Two faults. The hook on the dropout behind the softmax is handed the gradient in front of the softmax, for a dropout
-    that does nothing leaves no trace in the graph. And the backward pass meets the last layer first, so the list of
-    gradients begins with the last layer, and the list of attentions with the first.
+    Two faults. The backward hook on the dropout behind the softmax gets the gradient in front of the softmax, because
+    an inactive dropout adds no node to the graph. And backward hooks run from the last layer to the first, so the list
+    of gradients is in reversed order of the list of attentions.
     """
     return (attention * score_gradients.flip(-4)).mean(dim=-3).clamp(min=0)
 
 
 def discard_lowest_but_first(fused: Tensor, ratio: float = 0.9) -> Tensor:
-    """A3 without the lowest but the first, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
+    """A3 discard the lowest except entry 0, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
 
-    The lowest 90 % of all entries of the whole matrix become zero, so a row may lose everything. A fault: what is said
-    to be kept is the class token, what is kept is entry 0, which is what CLS takes from itself.
+    The lowest 90 % of all entries of the whole matrix become zero, so a row may become zero. A fault: the comment says
+    that the class token is kept, but the code keeps only entry 0, the attention of CLS to itself.
     """
     without = _without_lowest(fused, ratio)
     without[..., 0, 0] = fused[..., 0, 0]
@@ -41,7 +41,7 @@ def discard_lowest_but_first(fused: Tensor, ratio: float = 0.9) -> Tensor:
 
 
 def discard_lowest(fused: Tensor, ratio: float = 0.9) -> Tensor:
-    """A3 without the lowest, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
+    """A3 discard the lowest, half skip by columns: fused (L,T,T) -> mixing (L,T,T)
 
     In gradient rollout the line that would keep entry 0 is commented out.
     """
@@ -57,7 +57,7 @@ def _without_lowest(fused, ratio):
 def divide_by_maximum_then_upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 divide by the maximum, then upsample: coarse (h,w), size -> full (H,W)
 
-    Linear enlarging meets the middle of no cell when each becomes an even number of pixels: the peak is lost.
+    If each cell becomes an even number of pixels, no pixel lies on the centre of a cell, so the maximum drops below 1.
     """
     return heatmap.upsample(divide_by_maximum(coarse), size)
 
