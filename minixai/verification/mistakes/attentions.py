@@ -55,7 +55,7 @@ def strongest_evidence(attention: Tensor, attention_gradients: Tensor) -> Tensor
 def evidence_with_gradients_reversed(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """A2 gradients in reversed order: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)
 
-    Backward hooks fire from the last layer to the first. Appended to a list, gradients come in that order.
+    Backward hooks run from the last layer to the first, so gradients appended to a list are in that order.
     """
     return positive_evidence(attention, attention_gradients.flip(-4))
 
@@ -113,7 +113,7 @@ def last_layer_skipped(mixing: Tensor, layer: int) -> Tensor:
 def column_of_one_layer(mixing: Tensor, layer: int) -> Tensor:
     """A4 CLS column of one layer: mixing (L,T,T), layer -> cls_attention (1,T)
 
-    What each token took from CLS, in place of what CLS took from each.
+    The attention of each token to CLS, in place of the attention of CLS to each.
     """
     return mixing[..., layer, :, 0][..., None, :]
 
@@ -140,14 +140,14 @@ def _whole_product(mixing, layer):
 
 
 def second_row(mixing: Tensor, layer: int) -> Tensor:
-    """A4 the row behind CLS: mixing (L,T,T), layer -> cls_attention (1,T)"""
+    """A4 the row after that of CLS: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., layer, 1:2, :]
 
 
 def cls_not_dropped(cls_attention: Tensor, grid: tuple[int, int]) -> Tensor:
     """A5 CLS's own column kept, the last token dropped: cls_attention (1,T), grid -> coarse (gh,gw)
 
-    Every patch moves one place on.
+    Every patch is shifted by one position.
     """
     return _fold(cls_attention[..., 0, :grid[0] * grid[1]], grid)
 

@@ -68,8 +68,11 @@ def rotated_by_180_at_layer_size(coarse: Tensor) -> Tensor:
     return coarse.flip((-2, -1))
 
 
-def nearest(coarse: Tensor, size: tuple[int, int]) -> Tensor:
-    """M1 nearest neighbour: coarse (h,w), size -> full (H,W)"""
+def nearest_exact(coarse: Tensor, size: tuple[int, int]) -> Tensor:
+    """M1 nearest neighbour, centres aligned: coarse (h,w), size -> full (H,W)
+
+    As Pillow and scikit-image do it; torch's "nearest" is stages.upsample_nearest.
+    """
     return resized(coarse, size, mode="nearest-exact")
 
 
@@ -81,7 +84,7 @@ def align_corners(coarse: Tensor, size: tuple[int, int]) -> Tensor:
 def bicubic(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 bicubic: coarse (h,w), size -> full (H,W)
 
-    Cubic pieces overshoot: the result leaves the range of the coarse map.
+    Cubic interpolation overshoots: values leave the range of the coarse map.
     """
     return resized(coarse, size, mode="bicubic", align_corners=False)
 
@@ -124,7 +127,7 @@ def sigmoid(full: Tensor) -> Tensor:
 def wrapped_to_eight_bits(full: Tensor) -> Tensor:
     """M2 255 times the unnormalised map, as 8 bits: full (H,W) -> heatmap (H,W)
 
-    What does not fit wraps round: 256 is 0 again, and -1 is 255.
+    Values outside 0 to 255 wrap around: 256 becomes 0, and -1 becomes 255.
     """
     return torch.trunc(255 * full).to(torch.int64).remainder(256).to(full.dtype) / 255
 
@@ -132,12 +135,12 @@ def wrapped_to_eight_bits(full: Tensor) -> Tensor:
 def white_wraps_to_black(full: Tensor) -> Tensor:
     """M2 256 times the heatmap, as 8 bits: full (H,W) -> heatmap (H,W)
 
-    The brightest place, 256, wraps round to 0.
+    The maximum, 256, wraps around to 0.
     """
     return torch.trunc(256 * min_max(full)).remainder(256) / 255
 
 
-ENLARGE = "each cell over its own share of the image: heatmap.upsample"
+ENLARGE = "each cell over its own part of the image: heatmap.upsample"
 PLACES = "row i, column j of the map stays row i, column j: profiles.stages.no_upsampling"
 SCALE = "each map to [0,1] by itself: heatmap.min_max"
 OF_LAYER_SIZE = (no_upsampling,)
@@ -153,7 +156,7 @@ MISTAKES = [
     Mistake("M1", "the map turned by 180 degrees", rotated_by_180_at_layer_size, PLACES, OF_LAYER_SIZE),
     Mistake("M1", "height and width of the image swapped", width_before_height, ENLARGE),
     Mistake("M1", "the map folded with height and width swapped", rows_read_as_columns, ENLARGE),
-    Mistake("M1", "nearest neighbour in place of bilinear", nearest, ENLARGE),
+    Mistake("M1", "nearest neighbour in place of bilinear", nearest_exact, ENLARGE),
     Mistake("M1", "corners aligned (align_corners=True)", align_corners, ENLARGE),
     Mistake("M1", "bicubic in place of bilinear", bicubic, ENLARGE),
     Mistake("M1", "ReLU a stage late, after the upsampling", rectify_after_upsampling, "gradcam.rectify, before M1"),
