@@ -183,6 +183,17 @@ def test_the_noise_is_a_share_of_the_images_range_and_the_same_for_every_image_a
     assert torch.stack(noise)[:, 0].std() == pytest.approx(float(0.15 * spread), rel=0.02)
 
 
+def test_the_noise_does_not_depend_on_torchs_default_dtype():
+    expected = minixai.explain(network(), image(), "smoothgradcampp", 2, "stage2")["C2"]
+    model = network()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = minixai.explain(model, image(), "smoothgradcampp", 2, "stage2")["C2"]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected)
+
+
 def test_without_noise_it_is_gradcampp(monkeypatch):
     monkeypatch.setattr(more_gradients, "NOISE", 0)
     smooth, plain = (minixai.explain(network(), image(), method, target=2, layer="stage2")["C2"]

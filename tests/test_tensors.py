@@ -181,6 +181,14 @@ def test_floats_of_every_kind_are_read(convert):
     assert torch.equal(found, expected) and found.dtype == torch.float32
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: two devices need one")
+def test_arrays_on_two_devices_are_brought_to_that_of_the_first():
+    mixed = from_tensors("gradcam", activations=MAPS.cuda(), gradients=MAPS.numpy(), size=SIZE)
+    assert mixed.heatmap.is_cuda
+    layers = [layer.cuda() if number else layer for number, layer in enumerate(ATTENTION.unbind(1))]
+    assert not from_tensors("rollout", attention=layers, grid=(2, 3), size=SIZE).heatmap.is_cuda
+
+
 @pytest.mark.parametrize("target", [1.7, "cat", True, -1, [1], [1, 2, 3], [1.0, 2.0], [[1], [2]], 10**30, [None, 1],
                                     1j, []], ids=str)
 @pytest.mark.parametrize("method, given", [("gradcam", MAPS_OF), ("chefer", CHEFER)])
