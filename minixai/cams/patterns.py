@@ -42,9 +42,13 @@ def sum_of_k_sigma_masks(activations: Tensor, weights: Tensor) -> Tensor:
 
     FEM: a channel's mask is 1 where its activation is more than k = 2 standard deviations above its mean, and else 0.
     """
-    mean = mean_activations(activations)
+    return (weights * k_sigma_masks(activations)).sum(dim=-3)
+
+
+def k_sigma_masks(activations: Tensor, k: float = 2) -> Tensor:
+    """FEM's masks: activations (K,h,w) -> bool (K,h,w), true above the channel's mean plus k standard deviations."""
     deviation = activations.std(dim=(-2, -1), keepdim=True, correction=0)
-    return (weights * (activations > mean + 2 * deviation)).sum(dim=-3)
+    return activations > mean_activations(activations) + k * deviation
 
 
 def equal_weights(activations: Tensor) -> Tensor:

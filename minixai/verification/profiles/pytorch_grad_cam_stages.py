@@ -9,6 +9,7 @@ from torch import Tensor
 from minixai import heatmap
 from minixai.cams import kernel_pca_component
 from minixai.cams.gradient_free import in_chunks, weights_per_image
+from minixai.cams.patterns import k_sigma_masks
 from minixai.score import class_score
 from minixai.trace import CaptureMode
 
@@ -56,9 +57,7 @@ def k_sigma_share(activations: Tensor) -> Tensor:
     FEM with the roles exchanged. The paper weighs the mask of positions two standard deviations above the channel's
     mean by that mean. Here the weight is the mask's share of all positions, and the activations are weighed.
     """
-    mean = activations.mean(dim=(-2, -1), keepdim=True)
-    deviation = activations.std(dim=(-2, -1), keepdim=True, correction=0)
-    return (activations > mean + 2 * deviation).to(activations.dtype).mean(dim=(-2, -1), keepdim=True)
+    return k_sigma_masks(activations).to(activations.dtype).mean(dim=(-2, -1), keepdim=True)
 
 
 def centred_component(activations: Tensor) -> Tensor:
