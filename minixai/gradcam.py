@@ -52,7 +52,7 @@ class Cam:
     M1: Callable = recipe.stage("full", heatmap.upsample)
     M2: Callable = recipe.stage("heatmap", heatmap.min_max)
 
-    def steps(self, trace):
+    def steps(self, trace) -> list[recipe.Step]:
         """A CnnTrace -> [Step C1 … M2]. Every value keeps the batch in front."""
         recorded = recipe.Step("C1", "activations and gradients", (trace.activations, trace.gradients))
         if trace.gradients is None:

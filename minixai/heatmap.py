@@ -33,7 +33,7 @@ def min_max(full: Tensor) -> Tensor:
     return torch.where(flat, 0, (full - low) / torch.where(span > 0, span, 1))
 
 
-def overlay(rgb, heatmap, alpha=0.5, colors="turbo"):
+def overlay(rgb: np.ndarray, heatmap: Tensor | np.ndarray, alpha: float = 0.5, colors: str = "turbo") -> np.ndarray:
     """M3 overlay: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)
 
     The heatmap in colour, laid over the picture: (1 - alpha) * rgb + alpha * color. Blue is 0, red is 1.

@@ -12,12 +12,12 @@ from minixai.verification.colormaps import COLOURINGS, OVERLAY, SHOW_CAM, blende
 from minixai.verification.mistakes import Mistake
 
 
-def red_and_blue_exchanged(rgb, heatmap, alpha=None, draw=overlay):
+def red_and_blue_exchanged(rgb, heatmap, alpha=None, draw=overlay) -> np.ndarray:
     """M3 red and blue exchanged: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)"""
     return _drawn(draw, rgb, heatmap, alpha)[..., ::-1]
 
 
-def colours_exchanged(rgb, heatmap, alpha=None, draw=overlay):
+def colours_exchanged(rgb, heatmap, alpha=None, draw=overlay) -> np.ndarray:
     """M3 red and blue of the colours exchanged: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)
 
     The photo is in the order red, green, blue; the colours are in OpenCV's.
@@ -25,12 +25,12 @@ def colours_exchanged(rgb, heatmap, alpha=None, draw=overlay):
     return _drawn(draw, np.asarray(rgb)[..., ::-1], heatmap, alpha)[..., ::-1]
 
 
-def photo_exchanged(rgb, heatmap, alpha=None, draw=overlay):
+def photo_exchanged(rgb, heatmap, alpha=None, draw=overlay) -> np.ndarray:
     """M3 red and blue of the photo exchanged: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)"""
     return _drawn(draw, np.asarray(rgb)[..., ::-1], heatmap, alpha)
 
 
-def inverted(rgb, heatmap, alpha=None, draw=overlay):
+def inverted(rgb, heatmap, alpha=None, draw=overlay) -> np.ndarray:
     """M3 heatmap inverted: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)"""
     return _drawn(draw, rgb, 1 - np.asarray(heatmap), alpha)
 
@@ -39,7 +39,7 @@ def _drawn(draw, rgb, heatmap, alpha):
     return draw(rgb, heatmap) if alpha is None else draw(rgb, heatmap, alpha=alpha)
 
 
-def other_jet(rgb, heatmap):
+def other_jet(rgb, heatmap) -> np.ndarray:
     """M3 matplotlib's jet, over the blend's maximum: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)"""
     from matplotlib import colormaps  # late: a program that draws nothing need not wait for matplotlib
     colors = colormaps["jet"](np.asarray(heatmap, dtype=float))[..., :3]

@@ -140,7 +140,7 @@ def white_wraps_to_black(full: Tensor) -> Tensor:
     return torch.trunc(256 * min_max(full)).remainder(256) / 255
 
 
-ENLARGE = "each cell over its own part of the image: heatmap.upsample"
+ENLARGE = "each cell over its own share of the image: heatmap.upsample"
 PLACES = "row i, column j of the map stays row i, column j: profiles.stages.no_upsampling"
 SCALE = "each map to [0,1] by itself: heatmap.min_max"
 OF_LAYER_SIZE = (no_upsampling,)
