@@ -107,6 +107,36 @@ def test_heads_side_by_side_under_their_names(vit_result):
     assert not torch.equal(heads[0].heatmap, heads[1].heatmap)
 
 
+def test_the_figure_is_of_the_first_image_unless_another_is_named(cnn_result):
+    own = cnn_result.rgb()
+    given = np.full((96, 96, 3), 7, np.uint8)
+    for index, options in ((0, {}), (1, {"index": 1}), (1, {"index": 1, "rgb": given})):
+        figure = cnn_result.figure(**options)
+        named = {axes.get_title().partition("\n")[0]: axes for axes in figure.axes}
+        rgb = options.get("rgb", own[index])
+        np.testing.assert_array_equal(named["input (96,96,3)"].images[0].get_array(), rgb)
+        np.testing.assert_array_equal(named["M2 min-max"].images[0].get_array(), cnn_result.heatmap[index])
+        np.testing.assert_array_equal(named["M3 overlay (96,96,3)"].images[0].get_array(),
+                                      minixai.overlay(rgb, cnn_result.heatmap[index]))
+        assert figure.get_suptitle() == cnn_result.title(index)
+        best = int(cnn_result.trace.logits[index].argmax())
+        assert named[f"logits ({len(cnn_result.model.labels)})"].texts[0].get_text().endswith(f"  {cnn_result.model.labels[best]}")
+
+
+def test_a_network_that_knows_no_pixels_and_no_labels_has_neither_panel():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    figure = minixai.explain(model, torch.randn(1, 3, 16, 16), layer="0").figure()
+    assert [title.split()[0] for title in titles(figure)] == "C1 C1 C2 C3 C4 M1 M2".split()
+
+
+@pytest.mark.parametrize("method, first", [("eigencam", "C1"), ("fullgrad", "C2"), ("scorecam", "C1")])
+def test_a_layer_is_drawn_if_a_stage_reads_it(method, first):
+    torch.manual_seed(0)
+    figure = minixai.explain(minixai.build("small_cnn"), torch.randn(1, 3, 96, 96), method).figure()
+    assert [title.split()[0] for title in titles(figure)][2] == first
+
+
 # ------------------------------------------------------------------------------- what a panel draws, on numbers by hand
 
 def panels(*steps, **more):

@@ -61,6 +61,12 @@ def test_classless_methods_need_no_gradients_and_can_be_drawn(cnn, image):
     assert result.figure(rgb=np.zeros((*SIZE, 3), np.uint8)) is not None and "every class" in result.title()
 
 
+def test_the_title_names_the_class_or_says_that_it_is_that_of_the_gradients():
+    titles = [from_tensors("gradcam", size=SIZE, target=target, **MAPS_OF).title(1) for target in (None, [4, 5])]
+    assert titles == ["gradcam at the layer given: what speaks for the class of the gradients given",
+                      "gradcam at the layer given: what speaks for class 5"]
+
+
 def test_a_square_grid_behind_cls_is_found_and_more_prefix_tokens_are_left_out():
     attention = torch.rand(1, 2, 10, 10).softmax(dim=-1)
     assert from_tensors("attention", attention=attention, size=(30, 30))["A5"].shape == (1, 3, 3)
