@@ -226,6 +226,15 @@ def test_an_empty_heatmap_is_zeros_and_says_why(name):
             raise ValueError(why)
 
 
+def test_arrays_that_show_nothing_say_why():
+    against = {"attention": torch.full((1, 2, M, 5, 5), 0.2), "attention_gradients": -torch.ones(1, 2, M, 5, 5)}
+    cancelled = {"activations": torch.tensor([[[1.0, 2.0]]]), "gradients": torch.tensor([[[1.0, -1.0]]])}
+    assert from_tensors("chefer", **against, size=SIZE, target=2).why_empty == [
+        "no attention of CLS to a patch raises the score of class 2 (negative evidence only)"]
+    assert from_tensors("gradcam", **cancelled, size=SIZE, target=2).why_empty == [
+        "the weighted sum is zero everywhere at the layer given: no channel has a weight"]
+
+
 def test_in_a_batch_each_image_is_empty_or_not_by_itself():
     class Signed(nn.Module):
         def forward(self, image):

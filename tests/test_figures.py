@@ -119,8 +119,9 @@ def test_the_figure_is_of_the_first_image_unless_another_is_named(cnn_result):
         np.testing.assert_array_equal(named["M3 overlay (96,96,3)"].images[0].get_array(),
                                       minixai.overlay(rgb, cnn_result.heatmap[index]))
         assert figure.get_suptitle() == cnn_result.title(index)
-        best = int(cnn_result.trace.logits[index].argmax())
-        assert named[f"logits ({len(cnn_result.model.labels)})"].texts[0].get_text().endswith(f"  {cnn_result.model.labels[best]}")
+        labels = cnn_result.model.labels
+        best = labels[int(cnn_result.trace.logits[index].argmax())]
+        assert named[f"logits ({len(labels)})"].texts[0].get_text().endswith(f"  {best}")
 
 
 def test_a_network_that_knows_no_pixels_and_no_labels_has_neither_panel():
