@@ -31,7 +31,7 @@ METHODS = {**CAMS, **ATTENTIONS}
 AS_RETURNED = CaptureMode()         # C1 keeps what the layer returned
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """The result of `explain` for B images of H x W: every step of the recipe, and the trace that it ran on."""
     method: str

@@ -233,6 +233,9 @@ def test_arrays_that_show_nothing_say_why():
         "no attention of CLS to a patch raises the score of class 2 (negative evidence only)"]
     assert from_tensors("gradcam", **cancelled, size=SIZE, target=2).why_empty == [
         "the weighted sum is zero everywhere at the layer given: no channel has a weight"]
+    nowhere = {"activations": torch.tensor([[[1.0, 0.0]]]), "gradients": torch.tensor([[[-1.0, -1.0]]])}
+    assert "no place at the layer given speaks for class 2" in from_tensors(
+        "gradcam", **nowhere, size=SIZE, target=2).why_empty[0]
 
 
 def test_in_a_batch_each_image_is_empty_or_not_by_itself():
