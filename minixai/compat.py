@@ -68,7 +68,7 @@ class GradCAM:
         return self
 
     def __exit__(self, *raised):
-        return False
+        """There is nothing to undo, and no error is swallowed."""
 
 
 def get_last_attention_from_model(vit_model: nn.Module, image_tensor: Tensor) -> Tensor:
