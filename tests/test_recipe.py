@@ -1,11 +1,11 @@
 """A recipe runs its stages in order, each on the values that its parameters name."""
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from functools import partial
 
 import pytest
 import torch
 
-from minixai import recipe
+from minixai import METHODS, recipe
 from minixai.gradcam import Cam, rectify
 from minixai.recipe import Step
 from minixai.rollout import Attn
@@ -80,3 +80,10 @@ def test_a_title_is_what_stands_between_the_number_and_the_colon():
     assert recipe.title(later) == "the second line"
     assert recipe.title(loose) == "loose" and recipe.title(total) == "total"
     assert recipe.title(partial(total, more=1)).startswith("functools.partial")
+
+
+@pytest.mark.parametrize("method", ["gradcam", "attention"])
+def test_a_recipe_cannot_be_changed_for_all_who_share_it(method):
+    with pytest.raises(FrozenInstanceError):
+        METHODS[method].M2 = rectify
+    assert len({METHODS[method], replace(METHODS[method])}) == 1
