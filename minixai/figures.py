@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -48,7 +49,7 @@ def _drawn(panels, title, why_empty):
     # Fixed margins: a layout engine would double the time.
     figure.subplots_adjust(left=0.02, right=0.955, top=0.86, bottom=0.05, wspace=0.4, hspace=0.25)
     figure.suptitle(title)
-    for axes, (draw, name, value) in zip(figure.subplots(2, columns, squeeze=False).flat, panels):
+    for axes, (draw, name, value) in zip(figure.subplots(2, columns).flat, panels):
         axes.set_title(name, fontsize=9)
         draw(axes, value)
     for axes in figure.axes:
@@ -160,7 +161,7 @@ def _image(colors, power=1.0):
     def draw(axes, value):
         values = value.detach().cpu().numpy()
         low, high = _limits(values, colors)
-        look = {"cmap": colors, "norm": _norm(low, high, power)}
+        look = {"cmap": colors, "norm": PowerNorm(power, low, high)}
         h, w = values.shape
         axes.imshow(values, **look)
         _scale(axes, np.linspace(high, low, 64)[:, None], (1.03 * w - 0.5, 1.08 * w - 0.5, h - 0.5, -0.5), look)
@@ -211,11 +212,6 @@ def _limits(values, colors):
     """Symmetric around 0 for signed values, so that white is zero; from 0, or the minimum if lower, for others."""
     high = float(np.nanmax(np.abs(values))) or 1.0
     return (-high, high) if colors == SIGNED else (min(0.0, float(np.nanmin(values))), high)
-
-
-def _norm(low, high, power):
-    from matplotlib.colors import Normalize, PowerNorm
-    return Normalize(low, high) if power == 1 else PowerNorm(power, low, high)
 
 
 def _shape(value):

@@ -219,6 +219,8 @@ def test_a_map_is_drawn_from_zero_or_as_far_to_both_sides_with_a_scale_beside_it
     assert (scale[0, 0], scale[-1, 0]) == limits[::-1] and [text.get_text() for text in axes.texts] == [
         f"{limits[1]:.2g}", f"{limits[0]:.2g}"]
     assert axes.get_xlim() == (-0.5, 1.5) and axes.get_ylim() == (1.5, -0.5)         # the map, without its scale
+    left, right, *heights = axes.images[1].get_extent()
+    assert 1.5 < left < right < 1.75 and heights == [1.5, -0.5]                      # which is narrow, and beside it
 
 
 @pytest.mark.parametrize("value, text", [
@@ -236,6 +238,7 @@ def test_one_weight_for_each_channel_is_a_line_up_or_down():
     assert all(start[1] == 0 for start, _ in lines.get_segments())
     blue, red = (tuple(to_rgba(f"tab:{name}")) for name in ("blue", "red"))
     assert [tuple(color) for color in lines.get_colors()] == [red, blue, red, red]
+    assert axes.get_xlim() == pytest.approx((-0.03, 3.03))
     assert list(axes.get_yticks()) == [-2, 1] and [label.get_text() for label in axes.get_yticklabels()] == ["-2", "1"]
     positive = panels(("A4", "row", torch.tensor([[0.1, 0.2, 0.3]])))["A4 row"]
     assert list(positive.get_yticks()) == [0, pytest.approx(0.3)]
@@ -262,7 +265,7 @@ def test_the_top_classes_are_listed_with_their_probabilities():
     assert [text.get_text() for text in axes.texts] == [f"{shares[c]:.2f}  {labels[c]}" for c in order]
     assert [bar.get_width() for bar in axes.patches] == [pytest.approx(float(shares[c])) for c in order]
     bottom, top = axes.get_ylim()
-    assert bottom > top and axes.get_xlim() == (0, 1)                     # the likeliest is at the top
+    assert bottom > 4.4 and top < -0.4 and axes.get_xlim() == (0, 1)       # all five, the likeliest at the top
 
 
 def test_panels_stand_in_two_rows_and_empty_places_have_no_axes():
