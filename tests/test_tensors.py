@@ -235,8 +235,22 @@ def test_rows_that_do_not_sum_to_one_are_noticed(recwarn):
     from_tensors("rollout", size=SIZE, **GRID)
     from_tensors("rollout", size=SIZE, **{**GRID, "attention": ATTENTION.bfloat16()})
     assert not recwarn
-    with pytest.warns(UserWarning, match="rows sum to one, and these to"):
+    with pytest.warns(UserWarning, match="rows sum to one, and these to") as warned:
         from_tensors("rollout", size=SIZE, **{**GRID, "attention": ATTENTION.transpose(-2, -1)})
+    assert warned[0].filename == __file__           # it points at the caller
+
+
+def test_attention_of_zero_and_a_list_of_one_layer_are_taken():
+    attention = [torch.eye(7).expand(2, 2, 7, 7)]
+    assert from_tensors("attention", size=SIZE, attention=attention, grid=(2, 3)).empty.tolist() == [True, True]
+
+
+def test_an_object_that_numpy_cannot_read_is_named():
+    class Broken:
+        def __array__(self, *_, **__):
+            raise RuntimeError("the file is closed")
+    with pytest.raises(ValueError, match=r"^activations has to be an array of floats; got a Broken \(the file is closed"):
+        from_tensors("eigencam", activations=Broken(), size=SIZE)
 
 
 @pytest.mark.parametrize("method", sorted(ASK_AGAIN))
