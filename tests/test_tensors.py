@@ -249,7 +249,7 @@ def test_an_object_that_numpy_cannot_read_is_named():
     class Broken:
         def __array__(self, *_, **__):
             raise RuntimeError("the file is closed")
-    with pytest.raises(ValueError, match=r"^activations has to be an array of floats; got a Broken \(the file is closed"):
+    with pytest.raises(ValueError, match=r"^activations .* got a Broken \(the file is closed"):
         from_tensors("eigencam", activations=Broken(), size=SIZE)
 
 
