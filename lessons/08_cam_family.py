@@ -90,7 +90,7 @@ seen("At `features` the gradient of a map is one number (the spread over places 
      "LayerCAM equals element-wise Grad-CAM wherever the maps are not negative, as behind a ReLU: at `features` "
      f"none is, at `stage5`, where a block ends without ReLU, {below['stage5']:.0%} of all cells are.",
      holds=uneven["features"] < 1e-3 and same < 1e-4 and uneven["stage5"] > 0.5 and below["features"] == 0
-     and 0.2 < below["stage5"] < 0.8, read=[cams.head_weights, cams.positive_sum])
+     and 0.2 < below["stage5"] < 0.8, read=[cams.classifier_weights, cams.positive_sum])
 
 # %% [markdown]
 # ## 3. The same nine at a middle layer

@@ -12,34 +12,36 @@ The arrays are pytorch-grad-cam 1.5.7's, in its conventions, of which some are n
 - On a CPU the activations of a layer whose output is overwritten afterwards (a batch norm before a ReLU in place) are
   those after the overwriting, with the gradients from before it. Of a layer that runs several times the first counts.
 
-What it does beside computing is not repeated here: it leaves the model in eval mode and its weights with a `.grad`,
-gives zeros for images without a target, and swallows every IndexError inside `with`. Here the model is left as it was,
-and what does not fit is an error.
+Its side effects are left out: it leaves the model in eval mode and its weights with a `.grad`, returns zeros for images
+without a target, and swallows every IndexError inside `with`. Here the model is left as it was, and an argument that
+does not fit is an error.
 
-For anything new, `minixai.explain` is the way in: it does none of these, and keeps every step.
+New code should use `minixai.explain`, which has none of these conventions and keeps every step.
 """
-import torch
+import numpy as np
+from torch import Tensor, nn
 
-from minixai.gradcam import Cam
-from minixai.trace import record_cnn, record_vit
+from minixai.trace import record_vit
 from minixai.verification.colormaps import COLORMAP_JET, jet_of_opencv, show_cam_on_image  # noqa: F401
-from minixai.verification.profiles.pytorch_grad_cam import ON_A_CPU, ON_A_GPU, min_max_first, min_max_with_epsilon
+from minixai.verification.profiles import heatmap_as
+from minixai.verification.profiles.pytorch_grad_cam import GRADCAM_OF_LAYERS, GRADCAM_OF_LAYERS_ON_A_GPU
 
 
 class ClassifierOutputTarget:
-    """The logit of one class, as what is to be explained."""
+    """The score to explain: the logit of one class, the index `category`."""
 
-    def __init__(self, category):
+    def __init__(self, category: int):
         self.category = category
 
 
 class GradCAM:
-    """Grad-CAM at one or several layers of a network; it may be used in a `with` statement, but need not be.
+    """Grad-CAM at one or several layers of a network, with or without a `with` statement.
 
     model: any network that returns logits (B,C). target_layers: its modules. A ViT's tokens are folded into maps.
+    ValueError for a reshape_transform, which is not needed, or target_layers that is no list of modules.
     """
 
-    def __init__(self, model, target_layers, reshape_transform=None):
+    def __init__(self, model: nn.Module, target_layers: list[nn.Module], reshape_transform=None):
         if reshape_transform is not None:
             raise ValueError("leave reshape_transform out: the tokens of a ViT are folded into their grid as they are "
                              "recorded, and other networks' layers have to return maps (B,K,h,w)")
@@ -47,35 +49,32 @@ class GradCAM:
             raise ValueError(f"target_layers is a list of modules of the model, got {target_layers!r}")
         self.model, self.target_layers = model, list(target_layers)
 
-    def __call__(self, input_tensor, targets=None, aug_smooth=False, eigen_smooth=False):
+    def __call__(self, input_tensor: Tensor, targets: list | None = None, aug_smooth: bool = False,
+                 eigen_smooth: bool = False) -> np.ndarray:
         """Images (B,3,H,W) -> heatmaps (B,H,W), float32 numpy in [0,1].
 
         targets: None for each image's top class, or a list of one ClassifierOutputTarget for each image, this module's
-        or pytorch-grad-cam's. The maps of several layers are averaged. ValueError or TypeError for what does not fit.
+        or pytorch-grad-cam's. The maps of several layers are averaged.
+        ValueError for a list of another length, aug_smooth or eigen_smooth; TypeError for any other kind of target.
         """
         if aug_smooth or eigen_smooth:
             raise ValueError("aug_smooth and eigen_smooth are not done here; minixai.explain has methods of that kind")
         classes = None if targets is None else _classes(targets, len(input_tensor))
-        maps = [self._map(input_tensor, layer, classes) for layer in self.target_layers]
-        return min_max_with_epsilon(torch.stack(maps).mean(dim=0)).cpu().numpy()
+        on_a_cpu = next(self.model.parameters(), input_tensor).is_cpu
+        profile = GRADCAM_OF_LAYERS if on_a_cpu else GRADCAM_OF_LAYERS_ON_A_GPU
+        return heatmap_as(profile, self.model, input_tensor, classes, self.target_layers).cpu().numpy()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *raised):
-        return False
-
-    def _map(self, image, layer, classes):
-        """One layer's map (B,H,W), its own minimum and maximum brought to 0 and 1 at the layer's size."""
-        weight = next(self.model.parameters(), image)
-        trace = record_cnn(self.model, image, classes, layer, capture=ON_A_CPU if weight.is_cpu else ON_A_GPU)
-        return next(step.value for step in Cam(M1=min_max_first).steps(trace) if step.id == "M1")
+        """There is nothing to undo, and no error is swallowed."""
 
 
-def get_last_attention_from_model(vit_model, image_tensor):
-    """The attention of a ViT's last layer, (B,M,T,T): row 0 is what CLS took from each of the T tokens, itself first.
+def get_last_attention_from_model(vit_model: nn.Module, image_tensor: Tensor) -> Tensor:
+    """The attention of a ViT's last layer, (B,M,T,T): row 0 is the attention of CLS to each of the T tokens, CLS first.
 
-    Any ViT whose attention can be recorded will do: ours, timm's, torchvision's, transformers'.
+    vit_model: ours, or one of timm, torchvision or transformers. image_tensor: (B,3,H,W).
     """
     return record_vit(vit_model, image_tensor).attention[:, -1]
 

@@ -1,51 +1,71 @@
-"""Pictures of what the stages did. Every function returns a matplotlib Figure and draws on no screen.
+"""Pictures of the stages. No function opens a window.
 
-    strip         every stage of one explanation, input to overlay
-    side_by_side  several heatmaps over the same picture: heads, layers, methods, classes
-    on_photo      the heatmap over the original photo, at the photo's own size
+    strip         every stage of one image, input to overlay, as a matplotlib Figure
+    side_by_side  several heatmaps over one picture (heads, layers, methods, classes), as a matplotlib Figure
+    on_photo      the heatmap over the original photo, at the photo's own size, as an array
 """
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
 
 from minixai.heatmap import overlay
-from minixai.recipe import reads
 
 INCHES = 2.6                # side of one panel
 MOSAIC = 9                  # feature maps shown of the K that C1 records
-TILE = 512                  # side of the part of a photo that is drawn at a time; of a narrow photo, a longer one
-SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # red for, blue against; the last one as in the overlay
+TILE = 512                  # on_photo draws TILE x TILE pixels at a time, or a longer tile of a narrow photo
+SIGNED, POSITIVE, HEAT = "RdBu_r", "magma", "turbo"     # RdBu_r: red is positive; turbo: as in the overlay
 
 
-def strip(result, rgb=None, index=0):
-    """Every stage of one image of an Explanation as a panel with number, title and shape.
+def strip(title: str, steps: list, layer: int | str | None = None, rgb: np.ndarray | None = None,
+          logits: Tensor | None = None, labels: Sequence[str] = (), why_empty: str | None = None) -> Figure:
+    """Every stage of one image as a panel with number, title and shape.
 
-    rgb: uint8 (H,W,3), the pixels that the network saw; without them, input and overlay are left out.
+    title: one line for the whole figure. steps: [Step(id, title, value)] of one image, M2 among them.
+    layer: of a ViT the index of the block whose matrices are drawn.
+    rgb: uint8 (H,W,3), the image; without it, the panels of input and overlay are left out.
+    logits: (C,), drawn with their labels (C names), or None. why_empty: why the heatmap is all zeros, or None.
     """
-    panels = _panels(result, rgb, index)
+    panels = [] if rgb is None else [(_picture, f"input {_shape(rgb)}", rgb)]
+    if logits is not None:
+        panels.append((_top_classes(labels), f"logits ({len(labels)})\ntop classes after softmax", logits))
+    for step in steps:
+        panels += _step_panels(step, layer)
+    if rgb is not None:
+        heat = next(step.value for step in steps if step.id == "M2")
+        blend = overlay(rgb, heat) if why_empty is None else rgb
+        panels.append((_picture, f"M3 overlay {_shape(blend)}", blend))
+    return _drawn(panels, title, why_empty)
+
+
+def _drawn(panels, title, why_empty):
     columns = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(INCHES * columns, INCHES * 2 + 1.2), dpi=110)
-    # Fixed margins. A layout engine would find the same ones, in as long as everything else takes together.
+    # Fixed margins: a layout engine would double the time.
     figure.subplots_adjust(left=0.02, right=0.955, top=0.86, bottom=0.05, wspace=0.4, hspace=0.25)
-    figure.suptitle(result.title(index))
-    for axes, (draw, name, value) in zip(figure.subplots(2, columns, squeeze=False).flat, panels):
+    figure.suptitle(title)
+    for axes, (draw, name, value) in zip(figure.subplots(2, columns).flat, panels):
         axes.set_title(name, fontsize=9)
         draw(axes, value)
     for axes in figure.axes:
         if not axes.has_data():
             axes.set_axis_off()
-    if why := result.why_empty[index]:
-        figure.supxlabel(f"empty: {why}", fontsize=9, color="firebrick")
+    if why_empty is not None:
+        figure.supxlabel(f"empty: {why_empty}", fontsize=9, color="firebrick")
     return figure
 
 
-def side_by_side(rgb, heatmaps, names, title=None, columns=5):
-    """The picture (H,W,3), then each heatmap (H,W) over it, under its name: heads, layers, methods or classes."""
+def side_by_side(rgb: np.ndarray, heatmaps: Sequence, names: Sequence[str], title: str | None = None,
+                 columns: int = 5) -> Figure:
+    """The picture, then each heatmap over it, under its name: rgb uint8 (H,W,3), heatmaps (H,W) in [0,1]."""
     panels = [("input", rgb)] + [(name, overlay(rgb, heatmap)) for name, heatmap in zip(names, heatmaps)]
     rows = math.ceil(len(panels) / columns)
-    columns = math.ceil(len(panels) / rows)         # the last row as full as the others, where that can be
+    columns = math.ceil(len(panels) / rows)         # the last row as full as possible
     figure = Figure(figsize=(INCHES * columns, (INCHES + 0.25) * rows + 0.5), layout="constrained", dpi=110)
     figure.suptitle(title)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -57,11 +77,11 @@ def side_by_side(rgb, heatmaps, names, title=None, columns=5):
     return figure
 
 
-def on_photo(photo, heatmap, preprocess):
-    """A PIL photo and the heatmap (H,W) of what was cut from it -> uint8 (height,width,3) at the photo's own size.
+def on_photo(photo: Image.Image, heatmap: Tensor, preprocess) -> np.ndarray:
+    """A photo and the heatmap (H,W) of the part that was cut from it -> uint8 (height,width,3) at the photo's own size.
 
-    What the network did not see is dimmed. An empty heatmap leaves the rest as it is: blue would read as "looked
-    and found nothing here", and nothing was found anywhere.
+    preprocess: the minixai.images.Preprocess that made the network's image. Pixels that were cut off are dimmed.
+    With an empty heatmap there is no overlay: blue would mean the lowest value, and there is no value.
     """
     picture = np.empty((photo.height, photo.width, 3), np.uint8)
     for left, top, right, bottom in _tiles(*photo.size):
@@ -75,55 +95,29 @@ def on_photo(photo, heatmap, preprocess):
 
 
 def _tiles(width, height):
-    """The parts of a photo that are drawn one after the other: whole, a large one would take 150 bytes a pixel."""
+    """(left, top, right, bottom) of tiles that cover a photo. Drawn whole, it would take 150 bytes a pixel."""
     wide, high = TILE ** 2 // min(height, TILE), TILE ** 2 // min(width, TILE)
     for top in range(0, height, high):
         for left in range(0, width, wide):
             yield left, top, min(left + wide, width), min(top + high, height)
 
 
-def _panels(result, rgb, index):
-    """[(draw, title, value)] of one image, in reading order."""
-    panels = [] if rgb is None else [(_picture, f"input {_shape(rgb)}", rgb)]
-    if labels := getattr(result.model, "labels", ()):
-        name = f"logits ({len(labels)})\ntop classes after softmax"
-        panels.append((_top_classes(labels), name, result.trace.logits[index]))
-    for step in result.steps:
-        if step.id != "C1" or any(reads(result.recipe, name) for name in ("activations", "gradients")):
-            panels += _step_panels(step, index, result)
-    if rgb is not None:
-        heat = result.heatmap[index]
-        blend = overlay(rgb, heat) if heat.any() else rgb
-        panels.append((_picture, f"M3 overlay {_shape(blend)}", blend))
-    return panels
-
-
-def _step_panels(step, index, result):
-    name = f"{step.id} {step.title}"
-    if step.id == "C1" and not isinstance(step.value, tuple):
-        activations = step.value[index]
-        strongest = activations.sum(dim=(-2, -1)).argsort(descending=True)[:MOSAIC]
-        return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} strongest",
-                 activations[strongest])]
+def _step_panels(step, layer):
+    """[(draw, title, value)] of one step."""
     if step.id == "C1":
-        activations, gradients = (value[index] for value in step.value)
-        strongest = _strongest_channels(activations, gradients)
-        return [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} that count most",
-                 activations[strongest]),
-                (_mosaic(SIGNED), f"C1 gradients {_shape(gradients)}\nof the same channels", gradients[strongest])]
+        return _activation_panels(*step.value) if isinstance(step.value, tuple) else _activation_panels(step.value)
     if step.id == "A1":
         attention, *gradients = step.value if isinstance(step.value, tuple) else (step.value,)
-        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(attention[index])}\n"
-                 f"the heads of block {result.layer}", attention[index, result.layer]),
-                *((_mosaic(SIGNED), "A1 its gradients\nof the same heads", one[index, result.layer])
-                  for one in gradients)]
-    value = step.value[index]
-    titled = f"{name}\n{_shape(value)}"
+        return [(_mosaic(POSITIVE, power=0.5), f"A1 attention {_shape(attention)}\nthe heads of block {layer}",
+                 attention[layer]),
+                *((_mosaic(SIGNED), "A1 its gradients\nof the same heads", one[layer]) for one in gradients)]
+    value = step.value
+    titled = f"{step.id} {step.title}\n{_shape(value)}"
     if step.id in ("A2", "A3"):
-        return [(_image(POSITIVE, power=0.5), f"{titled}, block {result.layer}", value[result.layer])]
-    if value.numel() == max(value.shape):                   # a weight for each channel, a share for each token
+        return [(_image(POSITIVE, power=0.5), f"{titled}, block {layer}", value[layer])]
+    if value.numel() == max(value.shape):                   # a weight for each channel, or for each token
         return [(_bars, titled, value.flatten())]
-    if value.dim() > 2:                                     # weights (K,h,w), one for each channel and place
+    if value.dim() > 2:                                     # weights (K,h,w)
         some = torch.linspace(0, len(value) - 1, min(MOSAIC, len(value))).round().long()
         draw = _mosaic(SIGNED) if value.min() < 0 else _mosaic(POSITIVE, power=0.5)
         return [(draw, f"{titled}, {len(some)} shown", value[some])]
@@ -131,10 +125,17 @@ def _step_panels(step, index, result):
     return [(_image(colors), titled, value)]
 
 
-def _strongest_channels(activations, gradients):
-    """The channels with most activation times gradient, whichever way it points, strongest first."""
-    part = (gradients * activations).abs().sum(dim=(-2, -1))
-    return part.argsort(descending=True)[:MOSAIC]
+def _activation_panels(activations, gradients=None):
+    """The channels with the largest sum, of activations or of |gradient times activation|, largest first."""
+    size = activations if gradients is None else (gradients * activations).abs()
+    strongest = size.sum(dim=(-2, -1)).argsort(descending=True)[:MOSAIC]
+    which = "strongest" if gradients is None else "that count most"
+    panels = [(_mosaic(POSITIVE), f"C1 activations {_shape(activations)}\nthe {len(strongest)} {which}",
+               activations[strongest])]
+    if gradients is not None:
+        panels.append((_mosaic(SIGNED), f"C1 gradients {_shape(gradients)}\nof the same channels",
+                       gradients[strongest]))
+    return panels
 
 
 def _picture(axes, rgb):
@@ -160,7 +161,7 @@ def _image(colors, power=1.0):
     def draw(axes, value):
         values = value.detach().cpu().numpy()
         low, high = _limits(values, colors)
-        look = {"cmap": colors, "norm": _norm(low, high, power)}
+        look = {"cmap": colors, "norm": PowerNorm(power, low, high)}
         h, w = values.shape
         axes.imshow(values, **look)
         _scale(axes, np.linspace(high, low, 64)[:, None], (1.03 * w - 0.5, 1.08 * w - 0.5, h - 0.5, -0.5), look)
@@ -169,7 +170,7 @@ def _image(colors, power=1.0):
 
 
 def _scale(axes, values, extent, look):
-    """What each colour means, beside a picture. Drawn as one more picture: a colorbar takes ten times as long."""
+    """A colour scale beside a picture, drawn as a picture: a matplotlib colorbar takes ten times as long."""
     axes.imshow(values, extent=extent, aspect="auto", clip_on=False, **look)
     for height, value, edge in ((1, values[0, 0], "top"), (0, values[-1, 0], "bottom")):
         axes.text(1.11, height, _number(value), transform=axes.transAxes, fontsize=7, va=edge)
@@ -202,20 +203,15 @@ def _bars(axes, values):
     axes.margins(x=0.01)
     axes.set_box_aspect(1)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    axes.yaxis.tick_right()         # where the other panels have their scale
+    axes.yaxis.tick_right()         # like the scales of the other panels
     axes.set_yticks([low, high], labels=[_number(low), _number(high)])
     axes.tick_params(labelsize=7)
 
 
 def _limits(values, colors):
-    """From 0 for what cannot be negative; as far to both sides for what can, so that white is zero."""
+    """Symmetric around 0 for signed values, so that white is zero; from 0, or the minimum if lower, for others."""
     high = float(np.nanmax(np.abs(values))) or 1.0
     return (-high, high) if colors == SIGNED else (min(0.0, float(np.nanmin(values))), high)
-
-
-def _norm(low, high, power):
-    from matplotlib.colors import Normalize, PowerNorm
-    return Normalize(low, high) if power == 1 else PowerNorm(power, low, high)
 
 
 def _shape(value):

@@ -12,11 +12,13 @@ Letters: K channels, h x w positions. A batch, if there is one, is a dimension i
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from minixai import heatmap, recipe
 from minixai.score import class_score
 
 
-def channel_weights(gradients):
+def channel_weights(gradients: Tensor) -> Tensor:
     """C2 channel weights: gradients (K,h,w) -> weights (K,1,1)
 
     One number per feature map: the mean of its gradients over all positions (eq. 1; Z = h·w there).
@@ -24,7 +26,7 @@ def channel_weights(gradients):
     return gradients.mean(dim=(-2, -1), keepdim=True)
 
 
-def weighted_sum(activations, weights):
+def weighted_sum(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 weighted sum: activations (K,h,w), weights (K,1,1) -> cam (h,w)
 
     Features that speak for the class add, features that speak against it subtract (eq. 2, inside the ReLU).
@@ -32,7 +34,7 @@ def weighted_sum(activations, weights):
     return (weights * activations).sum(dim=-3)
 
 
-def rectify(cam):
+def rectify(cam: Tensor) -> Tensor:
     """C4 rectify: cam (h,w) -> coarse (h,w)
 
     Negative cells are evidence against the class, often for another one; the method shows only evidence for it (eq. 2).
@@ -50,7 +52,7 @@ class Cam:
     M1: Callable = recipe.stage("full", heatmap.upsample)
     M2: Callable = recipe.stage("heatmap", heatmap.min_max)
 
-    def steps(self, trace):
+    def steps(self, trace) -> list[recipe.Step]:
         """A CnnTrace -> [Step C1 … M2]. Every value keeps the batch in front."""
         recorded = recipe.Step("C1", "activations and gradients", (trace.activations, trace.gradients))
         if trace.gradients is None:

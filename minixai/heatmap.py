@@ -4,10 +4,11 @@ Letters: h x w the coarse map, H x W the image. Leading dimensions (a batch) pas
 """
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 
-def upsample(coarse, size):
+def upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 upsample: coarse (h,w), size -> full (H,W)
 
     Bilinear, with the corners of the outer cells on the corners of the image (align_corners=False): each cell of the
@@ -18,7 +19,7 @@ def upsample(coarse, size):
     return full.reshape(*leading, *size)
 
 
-def min_max(full):
+def min_max(full: Tensor) -> Tensor:
     """M2 min-max: full (H,W) -> heatmap (H,W)
 
     To [0,1], each image by itself, so brightness cannot be compared between two heatmaps. A flat map has no brightest
@@ -32,7 +33,7 @@ def min_max(full):
     return torch.where(flat, 0, (full - low) / torch.where(span > 0, span, 1))
 
 
-def overlay(rgb, heatmap, alpha=0.5, colors="turbo"):
+def overlay(rgb: np.ndarray, heatmap: Tensor | np.ndarray, alpha: float = 0.5, colors: str = "turbo") -> np.ndarray:
     """M3 overlay: rgb (H,W,3), heatmap (H,W) -> overlay (H,W,3)
 
     The heatmap in colour, laid over the picture: (1 - alpha) * rgb + alpha * color. Blue is 0, red is 1.

@@ -1,10 +1,10 @@
-"""A recipe: numbered stages, each a plain function. This file is the one idea of the project.
+"""A recipe: numbered stages, each a plain function. Everything else in the project is built on this.
 
     Cam   C1 record ─ C2 weigh ─ C3 combine ─ C4 rectify ──────────┐
     Attn  A1 record ─ A2 fuse ─ A3 skip ─ A4 accumulate ─ A5 grid ─┴─ M1 upsample ─ M2 min-max ─► heatmap
 
-The parameters of a stage are the values that it reads, by name: `def rectify(cam)` reads what C3 gave. So every stage
-can be run, tested or replaced alone. A variant is the recipe with one stage replaced:
+The parameters of a stage are the names of the values that it reads: `def rectify(cam)` reads the result of C3. So every
+stage can be run, tested or replaced alone. A variant is the recipe with one stage replaced:
 
     Cam(C4=lambda cam: cam)          # Grad-CAM without its ReLU
 """
@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 
 
 class Step(NamedTuple):
-    """The result of one stage: its number, its title and the value that it gave."""
+    """The result of one stage: its number such as "C2", its title, and its value (a tensor, or a tuple of two)."""
     id: str
     title: str
     value: Any
 
 
-def stage(gives: str, function: Callable, recorded: bool = False):
-    """A field of a recipe: the function that runs by default, and the name under which later stages read its value.
+def stage(gives: str, function: Callable, recorded: bool = False) -> Any:
+    """A field of a recipe: the default function, and the name under which later stages read its result.
 
-    recorded: the stage runs during the network's pass, while the trace is recorded, and not in `run`.
+    recorded: the stage runs during the forward pass that records the trace, and not in `run`.
     """
     return dataclasses.field(default=function, metadata={"gives": gives, "recorded": recorded})
 
@@ -36,11 +36,11 @@ def stages(recipe) -> list[dataclasses.Field]:
 
 
 def run(recipe, values: dict) -> list[Step]:
-    """Run the stages in order on a dict of recorded values.
+    """Run the stages in order on a dict of recorded values, in which None means not recorded.
 
-    ValueError if a stage reads a value that nothing before it gives.
+    ValueError if a stage reads a value that neither the recording nor an earlier stage gives.
     """
-    values = {name: value for name, value in values.items() if value is not None}       # None: was not recorded
+    values = {name: value for name, value in values.items() if value is not None}
     steps = []
     for field in stages(recipe):
         function = getattr(recipe, field.name)
@@ -61,7 +61,7 @@ def reads(recipe, name: str) -> bool:
 
 
 def reads_class(recipe) -> bool:
-    """Whether the method looks at a class. It does if a stage reads gradients, or runs the network again."""
+    """Whether the map depends on the class: whether a stage reads gradients, or runs the network again."""
     of_a_class = ("gradients", "attention_gradients", "score_gradients", "network")
     return any(reads(recipe, name) for name in of_a_class)
 
@@ -88,7 +88,10 @@ _signature = lru_cache(128)(signature)        # reading a signature takes longer
 
 
 def title(function: Callable) -> str:
-    """The title in a stage's docstring: 'C2 channel weights: gradients (K,h,w) -> …' gives 'channel weights'."""
+    """The title in a stage's docstring: 'C2 channel weights: gradients (K,h,w) -> …' gives 'channel weights'.
+
+    The function's name if its docstring has none.
+    """
     first_line = (function.__doc__ or "").strip().partition("\n")[0]
     numbered, colon, _ = first_line.partition(":")
     return numbered.partition(" ")[2] if colon else getattr(function, "__name__", str(function))

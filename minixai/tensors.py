@@ -1,6 +1,7 @@
-"""For a reader who has no network at hand, only arrays that another program saved: the same recipes on those."""
+"""The same recipes on arrays that another program saved, without a network."""
 import math
 import warnings
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
@@ -15,16 +16,19 @@ from minixai.trace.common import all_finite, class_indices, is_plain, short_repr
 MAPS, MATRICES = "(B,K,h,w)", "(B,L,M,T,T)"
 
 
-def from_tensors(method, *, size, activations=None, gradients=None, attention=None, attention_gradients=None,
-                 grid=None, target=None, layer=None, head=None):
+def from_tensors(method: str, *, size: tuple[int, int], activations=None, gradients=None, attention=None,
+                 attention_gradients=None, grid: tuple[int, int] | None = None,
+                 target: int | Sequence[int] | None = None, layer: int | None = None,
+                 head: int | None = None) -> Explanation:
     """Run a method on recorded arrays of floats, numpy or torch: an Explanation, as `explain` returns it.
 
-    size: (H,W) of the image. CNN methods: activations (B,K,h,w) and, if the method reads them, gradients of the same
-    shape. ViT methods: attention (B,L,M,T,T) or a list of L arrays (B,M,T,T), as transformers returns it, and
-    attention_gradients of the same shape; grid (gh,gw): the patches are the last gh·gw tokens (default: a square
-    behind CLS); layer: the block to read (default: the last); head: one head of all. B may be left out.
-    target: what to call the class, an index, or one for each image.
-    ValueError if something is missing, does not fit, is not finite, or is for another method.
+    size: (H,W) of the image.
+    Of a CNN: activations (B,K,h,w) and, if the method reads them, gradients of the same shape.
+    Of a ViT: attention (B,L,M,T,T), or a list of L arrays (B,M,T,T) as transformers returns it, and, if the method
+    reads them, attention_gradients of the same shape. grid: (gh,gw), the patches are the last gh·gw tokens; by default
+    a square behind CLS. layer: the block to read, by default the last. head: one head, by default the mean of all.
+    B may be left out. target: the class index for the title, or one for each image.
+    ValueError if an array is missing, does not fit, is not finite, or is for another method.
     """
     recipe, size = recipe_named(method), _pair("size", size, "(H,W)")
     if size[0] * size[1] > MAX_PIXELS:
@@ -91,7 +95,7 @@ def _square_grid(T):
 
 
 def _tensor(name, values, shape):
-    """An array, or a list of one for each layer, with or without the batch in front -> float32 with it."""
+    """An array, or a list with one for each layer, with or without the batch dimension -> float32 with it."""
     if values is None:
         raise ValueError(f"this method needs {name}, an array {shape}")
     if isinstance(values, list | tuple):
@@ -110,7 +114,7 @@ def _tensor(name, values, shape):
 
 
 def _floats(name, values):
-    """An array of any kind of float -> float32. ValueError for other numbers, and for what is no plain array."""
+    """An array of floats of any precision -> float32. ValueError for other types, and if it is no plain array."""
     if not isinstance(values, torch.Tensor):
         values = _from_numpy(name, values)
     if not is_plain(values):
@@ -123,11 +127,11 @@ def _floats(name, values):
 def _from_numpy(name, values):
     try:
         array = np.asarray(values)
-    except Exception as error:      # numpy fails in one way, whoever made the object in others
+    except Exception as error:      # the object's own __array__ may raise anything
         raise ValueError(f"{name} has to be an array of floats; got a {type(values).__name__} ({error})") from None
     if array.dtype.kind != "f":
         raise ValueError(f"{name} has to be an array of floats; got {array.dtype}")
-    with np.errstate(over="ignore"):        # infinity is found later
+    with np.errstate(over="ignore"):        # _tensor refuses infinity
         return torch.from_numpy(array.astype(np.float32, order="C"))
 
 
@@ -151,7 +155,7 @@ def _pair(name, values, letters):
 
 
 def _targets(target, B):
-    """int64 (B,): NO_CLASS if nobody said which."""
+    """int64 (B,): NO_CLASS if no target is given."""
     targets = class_indices(NO_CLASS if target is None else target, B)
     if target is not None and targets.min() < 0:
         raise ValueError(f"a target is a class index, 0 or more; got {short_repr(target)}")

@@ -8,16 +8,17 @@ A cause is named only if it reproduces the map. Several mistakes may give the sa
 Then all of them are named.
 """
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 
 import numpy as np
 import torch
 
-from minixai.explain import METHODS, for_one_head, recipe_named, steps_of, without_autocast
+from minixai.explain import AS_RETURNED, METHODS, recipe_named, record_for, steps_of, without_autocast
 from minixai.gradcam import Cam
 from minixai.recipe import reads, reads_class
-from minixai.trace import ALSO, NO_CLASS, CaptureMode, VitTrace, record_cnn, record_vit
+from minixai.trace import NO_CLASS, VitTrace
 from minixai.trace.common import all_finite
 from minixai.verification.compare import CLOSE, EXACT, Comparison
 from minixai.verification.rounding import within_rounding
@@ -26,7 +27,6 @@ from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, cand
 from minixai.verification.verdict import Finding, Verdict
 
 MISTAKES_AT_ONCE = 2
-AS_RETURNED = CaptureMode()
 
 
 def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.Module, image: torch.Tensor,
@@ -40,11 +40,7 @@ def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.M
     model. Returns a Verdict. Raises ValueError if the map cannot be read or has a size that no candidate has, or if our
     own map is not finite; TypeError if the method is for another network.
     """
-    recipe = recipe_named(method)
-    if head is not None:
-        if isinstance(recipe, Cam):
-            raise ValueError(f"{method} has no heads to choose from; leave head out")
-        recipe = for_one_head(recipe)
+    recipe = recipe_named(method, head)
     theirs = read_map(theirs)
     maps = 1 if isinstance(theirs, ColouredMap) else len(theirs.values)
     if not isinstance(image, torch.Tensor) or image.dim() != 4 or maps != len(image):
@@ -102,13 +98,10 @@ def _searched(theirs, method, traces, head):
 
 def _record(given, model, image, recipe, capture=AS_RETURNED, **changes):
     """The trace that a recipe reads, and what mistakes may read besides."""
-    asked = {"image": image, **given, **changes}
-    if isinstance(recipe, Cam):
-        return record_cnn(model, **{"score": recipe.C1, "capture": capture, **asked})
-    gradients = reads(recipe, "attention_gradients")
-    besides = () if changes else ("scores", "score_gradients") if gradients else ("scores",)
-    also = [name for name in ALSO if name in besides or reads(recipe, name)]
-    return record_vit(model, gradients=gradients, also=also, **{"score": recipe.A1, **asked})
+    besides = () if changes else ("scores", "score_gradients") if reads(recipe, "attention_gradients") else ("scores",)
+    if (score := changes.pop("score", None)) is not None:
+        recipe = replace(recipe, **{"C1" if isinstance(recipe, Cam) else "A1": score})
+    return record_for(recipe, model, **{"image": image, **given, **changes}, capture=capture, also=besides)
 
 
 def _sizes(theirs, trace):

@@ -9,11 +9,11 @@ from minixai.attention import (
     ATTENTIONS,
     ROLLOUT,
     Attn,
-    half_skip_without_lowest,
+    discard_then_half_skip,
     max_heads,
     min_heads,
     one_layer,
-    patches_that_hold_the_mass,
+    threshold_by_mass,
 )
 from minixai.networks.vit import Attention
 from minixai.trace import record_vit
@@ -154,18 +154,18 @@ def test_discarding_zeroes_the_lowest_entries_of_each_layer_but_never_what_a_pre
                 row = [0.0 if (i, j) in gone else float(fused[index, layer, i, j]) for j in range(T)]
                 row = [value / 2 + (0.5 if i == j else 0) for j, value in enumerate(row)]
                 expected[index, layer, i] = torch.tensor([value / sum(row) for value in row])
-    torch.testing.assert_close(half_skip_without_lowest(fused, PREFIX, ratio), expected)
+    torch.testing.assert_close(discard_then_half_skip(fused, PREFIX, ratio), expected)
 
 
 def test_equal_entries_are_discarded_together_or_not_at_all():
     fused = torch.full((1, T, T), 1 / T)
-    torch.testing.assert_close(half_skip_without_lowest(fused, PREFIX), (fused + torch.eye(T)) / 2)
+    torch.testing.assert_close(discard_then_half_skip(fused, PREFIX), (fused + torch.eye(T)) / 2)
 
 
 @pytest.mark.parametrize("ratio", [1, -0.1, 1.5])
 def test_a_ratio_that_leaves_nothing_is_refused(ratio):
     with pytest.raises(ValueError, match="between 0 and 1, 1 excluded"):
-        half_skip_without_lowest(some_fused(), PREFIX, ratio)
+        discard_then_half_skip(some_fused(), PREFIX, ratio)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.6, 0.9, 1])
@@ -173,7 +173,7 @@ def test_a_ratio_that_leaves_nothing_is_refused(ratio):
 def test_DINO_keeps_the_fewest_patches_that_hold_the_mass(share, prefix):
     cls_attention = torch.rand(4, 1, prefix + 15, generator=torch.Generator().manual_seed(2)) ** 3
     cls_attention[:, 0, :prefix] = 9                              # what CLS takes from the prefix does not count
-    mask = patches_that_hold_the_mass(cls_attention, prefix, (3, 5), share)
+    mask = threshold_by_mass(cls_attention, prefix, (3, 5), share)
     for index in range(4):
         patches = cls_attention[index, 0, prefix:].tolist()
         kept, held = set(), 0.0
@@ -190,14 +190,14 @@ def test_DINO_shows_a_mask_for_each_head(vit, image):
     heads, plain = explain(vit, image, "dinomass").heads(), record_vit(vit, image).attention
     for head in range(M):
         row = plain[:, -1, head, :1]
-        torch.testing.assert_close(heads[head]["A5"], patches_that_hold_the_mass(row, PREFIX, GRID))
+        torch.testing.assert_close(heads[head]["A5"], threshold_by_mass(row, PREFIX, GRID))
     assert not torch.equal(heads[0]["A5"], heads[1]["A5"])
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.1])
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ValueError, match="0 excluded"):
-        patches_that_hold_the_mass(torch.ones(1, 8), PREFIX, GRID, share)
+        threshold_by_mass(torch.ones(1, 8), PREFIX, GRID, share)
 
 
 # ---------------------------------------------------------------------------------------------------------- the recipes
@@ -225,15 +225,15 @@ def test_rows_of_every_rollout_sum_to_one(recipe, vit, image):
 
 def test_a_discard_ratio_of_ones_own_is_a_stage_too(vit, image):
     def keep_half(fused, prefix_tokens):
-        return half_skip_without_lowest(fused, prefix_tokens, ratio=0.5)
-    maps = [explain(vit, image, replace(ROLLOUT, A3=stage))["A5"] for stage in (keep_half, half_skip_without_lowest)]
+        return discard_then_half_skip(fused, prefix_tokens, discard_ratio=0.5)
+    maps = [explain(vit, image, replace(ROLLOUT, A3=stage))["A5"] for stage in (keep_half, discard_then_half_skip)]
     assert (maps[0] - maps[1]).abs().max() > 1e-3
 
 
 def test_discarded_rollout_is_rollout_of_what_is_left(vit, image):
     result = explain(vit, image, "discardrollout")
     assert ((result["A3"] == 0).sum(dim=(-2, -1)) >= int(0.9 * T * T) - T).all()
-    first, second, third = half_skip_without_lowest(result.trace.attention.mean(dim=2), PREFIX).unbind(1)
+    first, second, third = discard_then_half_skip(result.trace.attention.mean(dim=2), PREFIX).unbind(1)
     torch.testing.assert_close(result["A5"].flatten(1), (third @ second @ first)[:, 0, PREFIX:])
 
 

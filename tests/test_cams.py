@@ -67,7 +67,7 @@ def test_fem_weighs_the_places_two_deviations_above_the_mean_by_the_mean():
         deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values))
         for place in places():
             expected[place] += mean * (float(A[k][place]) > mean + 2 * deviation)
-    cam = cams.strong_places(A, cams.mean_activations(A))
+    cam = cams.sum_of_k_sigma_masks(A, cams.mean_activations(A))
     assert all(float(cam[place]) == pytest.approx(expected[place]) for place in places())
     assert 0 < sum(value != 0 for value in expected.values()) < h * w
 
@@ -98,7 +98,7 @@ def test_kernel_component_is_an_eigenvector_of_the_centred_kernel():
     N = len(x)
     centring = torch.eye(N, dtype=torch.float64) - 1 / N
     kernel = centring @ kernel @ centring
-    component = cams.kernel_component(A).flatten()
+    component = cams.kernel_pca_component(A).flatten()
     top = torch.linalg.eigvalsh(kernel)[-1]
     assert torch.allclose(kernel @ component, top * component, atol=1e-6)
     assert float(component @ component) == pytest.approx(float(top), rel=1e-5)
@@ -259,7 +259,7 @@ def test_chunks_of_channels_change_nothing_but_memory(asked, monkeypatch):
     sizes, after = [], trace.network.after
     monkeypatch.setattr(trace.network, "after", lambda maps, index: sizes.append(len(maps)) or after(maps, index))
     whole = cams.ablation_weights(trace.activations, trace.network)
-    monkeypatch.setattr(cams.asked, "in_chunks", lambda channels, numbers: torch.arange(channels).split(7))
+    monkeypatch.setattr(cams.gradient_free, "in_chunks", lambda channels, numbers: torch.arange(channels).split(7))
     torch.testing.assert_close(cams.ablation_weights(trace.activations, trace.network), whole)
     assert 64 in sizes and max(sizes[sizes.index(7):]) == 7
 
@@ -280,7 +280,7 @@ def test_scorecam_shows_several_masked_images_at_once_but_never_too_many(asked, 
     monkeypatch.setattr(trace.network, "of", lambda images: sizes.append(len(images)) or of(images))
     cams.increase_of_confidence(trace.activations, trace.network)
     assert sizes == [1, 64, 1, 64]                          # an image of zeros, then all 64 channels, for each image
-    photos = cams.asked.in_chunks(512, 20 * 3 * 224 * 224)
+    photos = cams.gradient_free.in_chunks(512, 20 * 3 * 224 * 224)
     assert sum(map(len, photos)) == 512 and {len(chunk) for chunk in photos[:-1]} == {5}
 
 

@@ -14,7 +14,7 @@ from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.score import class_score
 
 C = 5
-FIRST_ORDER = Cam(C1=cams.logit_plus_log_probability)
+FIRST_ORDER = Cam(C1=cams.residual_softmax_target)
 
 
 def image(B=2):
@@ -42,7 +42,7 @@ def slowly_finer(logits, target):
     ([3.0, 3.0, 1.0], 0),                               # as near as can be
 ])
 def test_finercam_takes_away_what_the_three_nearest_classes_have(logits, target):
-    score = cams.class_less_similar(torch.tensor([logits]), torch.tensor([[target]]))
+    score = cams.difference_to_similar_classes(torch.tensor([logits]), torch.tensor([[target]]))
     assert score.shape == (1, 1) and float(score) == pytest.approx(slowly_finer(logits, target))
 
 
@@ -67,7 +67,7 @@ def test_finercam_needs_another_class():
 def test_its_score_is_logit_plus_log_probability():
     logits = torch.tensor([[1.0, -2.0, 0.5]])
     expected = 0.5 + math.log(math.exp(0.5) / sum(math.exp(value) for value in (1.0, -2.0, 0.5)))
-    assert float(cams.logit_plus_log_probability(logits, torch.tensor([[2]]))) == pytest.approx(expected)
+    assert float(cams.residual_softmax_target(logits, torch.tensor([[2]]))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("layer", ["stage2", "stage4"])
@@ -79,14 +79,14 @@ def test_curvature_is_the_change_of_the_gradient(layer):
 
     def gradient(scale):
         maps = (activations * scale).requires_grad_()
-        score = cams.logit_plus_log_probability(model.after(maps, layer), target).sum()
+        score = cams.residual_softmax_target(model.after(maps, layer), target).sum()
         return torch.autograd.grad(score, maps)[0]
 
     expected = (gradient(1 + step) - gradient(1 - step)) / (2 * step)
     curvature = trace.network.curvature_along(activations)
     torch.testing.assert_close(curvature, expected.float(), rtol=1e-3, atol=1e-7)
     assert curvature.abs().max() > 1e-4
-    weights = cams.curved_weights(trace.activations, trace.gradients, trace.network)
+    weights = cams.shapley_weights(trace.activations, trace.gradients, trace.network)
     torch.testing.assert_close(weights, (trace.gradients - expected / 2).mean(dim=(-2, -1), keepdim=True).float(),
                                rtol=1e-4, atol=1e-8)
 
@@ -96,7 +96,7 @@ def test_of_a_logit_behind_relus_it_is_gradcam(make):
     torch.manual_seed(0)
     model = make()
     shapley, gradcam = (minixai.explain(model, image(), recipe, target=1, layer=model.layers[2])
-                        for recipe in (Cam(C2=cams.curved_weights), "gradcam"))
+                        for recipe in (Cam(C2=cams.shapley_weights), "gradcam"))
     assert gradcam["C2"].abs().max() > 0 and torch.equal(shapley["C2"], gradcam["C2"])
 
 
@@ -122,7 +122,7 @@ def test_of_a_quadratic_score_the_step_back_to_no_activation_is_exact():
     """Sum of (g - H A / 2) A = score(A) - score(0)."""
     torch.manual_seed(0)
     model = CNN({"conv": nn.Conv2d(3, 4, 3), "head": Squared()}).double().eval()
-    result = minixai.explain(model, image(), Cam(C2=cams.curved_weights), target=1)
+    result = minixai.explain(model, image(), Cam(C2=cams.shapley_weights), target=1)
     nothing = model.after(torch.zeros(1, 4, 2, 2, dtype=torch.float64), "conv")[0, 1].detach()
     difference = (model(image())[:, 1].detach() - nothing).float()
     torch.testing.assert_close(result["C3"].sum(dim=(-2, -1)), difference, rtol=1e-4, atol=1e-9)
@@ -183,6 +183,17 @@ def test_the_noise_is_a_share_of_the_images_range_and_the_same_for_every_image_a
     assert torch.stack(noise)[:, 0].std() == pytest.approx(float(0.15 * spread), rel=0.02)
 
 
+def test_the_noise_does_not_depend_on_torchs_default_dtype():
+    expected = minixai.explain(network(), image(), "smoothgradcampp", 2, "stage2")["C2"]
+    model = network()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = minixai.explain(model, image(), "smoothgradcampp", 2, "stage2")["C2"]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected)
+
+
 def test_without_noise_it_is_gradcampp(monkeypatch):
     monkeypatch.setattr(more_gradients, "NOISE", 0)
     smooth, plain = (minixai.explain(network(), image(), method, target=2, layer="stage2")["C2"]
@@ -208,7 +219,7 @@ def test_it_shows_how_far_it_is(monkeypatch, capsys):
 def test_a_recipe_with_another_score_keeps_it_on_the_noisy_copies():
     def half(logits, target):
         return class_score(logits, target) / 2
-    whole, part = (minixai.explain(network(), image(), Cam(C1=score, C2=cams.curved_weights), 1, "stage2").trace
+    whole, part = (minixai.explain(network(), image(), Cam(C1=score, C2=cams.shapley_weights), 1, "stage2").trace
                    for score in (class_score, half))
     torch.testing.assert_close(whole.network.again(image=image() + 1).gradients / 2,
                                part.network.again(image=image() + 1).gradients)

@@ -112,7 +112,7 @@ def student_of(function, task):
     reads = signature(function).parameters
     if any(name not in given and parameter.default is parameter.empty for name, parameter in reads.items()):
         return None
-    names = {"mistake": function}
+    names = {"mistake": function, "torch": torch, "numpy": np}      # which the annotations of the head name
     passed = ", ".join(f"{name}={name}" for name in reads if name in given and name not in fixed)
     exec(f"def {task.name}{head}:\n    return mistake({passed})", names)
     return names[task.name]

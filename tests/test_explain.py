@@ -157,12 +157,12 @@ def test_a_head_alone_and_all_heads_from_one_trace(method):
 
 
 def test_a_recipe_of_ones_own_is_a_method_too():
-    def keep_the_sign(cam):
+    def no_relu(cam):
         return cam
-    result = explain(cnn(), images(), Cam(C4=keep_the_sign), target=0)
-    assert result.method == "Cam(C4=keep_the_sign)"
+    result = explain(cnn(), images(), Cam(C4=no_relu), target=0)
+    assert result.method == "Cam(C4=no_relu)"
     assert torch.equal(result["C4"], explain(cnn(), images(), target=0)["C3"])
-    assert explain(cnn(), images(), Cam(C4=partial(keep_the_sign))).method == "Cam(C4=partial)"
+    assert explain(cnn(), images(), Cam(C4=partial(no_relu))).method == "Cam(C4=partial)"
 
 
 def test_a_foreign_network_says_its_layer():
@@ -224,6 +224,18 @@ def test_an_empty_heatmap_is_zeros_and_says_why(name):
     for why in result.why_empty:
         with pytest.raises(ValueError, match=sentence):
             raise ValueError(why)
+
+
+def test_arrays_that_show_nothing_say_why():
+    against = {"attention": torch.full((1, 2, M, 5, 5), 0.2), "attention_gradients": -torch.ones(1, 2, M, 5, 5)}
+    cancelled = {"activations": torch.tensor([[[1.0, 2.0]]]), "gradients": torch.tensor([[[1.0, -1.0]]])}
+    assert from_tensors("chefer", **against, size=SIZE, target=2).why_empty == [
+        "no attention of CLS to a patch raises the score of class 2 (negative evidence only)"]
+    assert from_tensors("gradcam", **cancelled, size=SIZE, target=2).why_empty == [
+        "the weighted sum is zero everywhere at the layer given: no channel has a weight"]
+    nowhere = {"activations": torch.tensor([[[1.0, 0.0]]]), "gradients": torch.tensor([[[-1.0, -1.0]]])}
+    assert "no place at the layer given speaks for class 2" in from_tensors(
+        "gradcam", **nowhere, size=SIZE, target=2).why_empty[0]
 
 
 def test_in_a_batch_each_image_is_empty_or_not_by_itself():

@@ -288,8 +288,9 @@ def test_a_page_tells_in_order_what_happened(small):
     places = [text.index(part) for part in (
         "# 99 A small one", "*Article:* Nowhere, twice · *about 1 minutes*", "```python\nimport numpy",
         "## 1. A section",
-        "```python\nprint(", "```text\nthree 3\n```", "![a black picture of nothing](99_black.png)", "def rectify(cam)",
-        "```text\nfour\n```", "**RecordedAttention.** It is 0.25.", "> **Claim 1** (Introduction)",
+        "```python\nprint(", "```text\nthree 3\n```", "![a black picture of nothing](99_black.png)",
+        "def rectify(cam: Tensor)",
+        "```text\nfour\n```", "**Seen.** It is 0.25.", "> **Claim 1** (Introduction)",
         "**holds here, but** nowhere")]
     assert places == sorted(places) and "holds=value" not in text and "- Minutes" not in text
     assert list(files) == ["99_black.png"]
@@ -339,7 +340,7 @@ def test_the_same_script_gives_the_same_bytes(small):
 def test_quoting_without_bodies_leaves_signature_and_docstring(small, monkeypatch):
     monkeypatch.setattr(tools, "bodies", False)
     text, _ = render.render(small)
-    assert "def rectify(cam):" in text and "C4 rectify: cam (h,w) -> coarse (h,w)" in text
+    assert "def rectify(cam: Tensor) -> Tensor:" in text and "C4 rectify: cam (h,w) -> coarse (h,w)" in text
     assert "cam.clamp" not in text and "    ...\n```" in text
 
 

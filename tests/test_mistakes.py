@@ -17,7 +17,7 @@ from minixai.verification.colormaps import COLOURINGS
 from minixai.verification.mistakes import Recording, all_mistakes, mistakes_of
 from minixai.verification.mistakes.recorded import WithScore
 from minixai.verification.profiles import PROFILES
-from minixai.verification.profiles.stages import stay_coarse
+from minixai.verification.profiles.stages import no_upsampling
 from tests.reference import networks
 from tests.test_stages import parsed
 
@@ -87,10 +87,10 @@ CASES = [       # stage, the wrong value by hand, what it was given, the right s
                                               "grid": (3, 4)}, cls_to_grid, "CLS not dropped, the last token dropped"),
     ("M2", torch.tensor([[0.5, 1.0]]), {"full": torch.tensor([[2.0, 4.0]])}, min_max,
      "divided by the maximum, the minimum not taken off"),
-    ("M1", torch.tensor([[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]), {"coarse": SIX}, stay_coarse, "the map transposed"),
-    ("M1", torch.tensor([[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]]), {"coarse": SIX}, stay_coarse, "the map mirrored"),
-    ("M1", torch.tensor([[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]]), {"coarse": SIX}, stay_coarse, "the map upside down"),
-    ("M1", torch.tensor([[6.0, 5.0, 4.0], [3.0, 2.0, 1.0]]), {"coarse": SIX}, stay_coarse,
+    ("M1", torch.tensor([[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]), {"coarse": SIX}, no_upsampling, "the map transposed"),
+    ("M1", torch.tensor([[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]]), {"coarse": SIX}, no_upsampling, "the map mirrored"),
+    ("M1", torch.tensor([[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]]), {"coarse": SIX}, no_upsampling, "the map upside down"),
+    ("M1", torch.tensor([[6.0, 5.0, 4.0], [3.0, 2.0, 1.0]]), {"coarse": SIX}, no_upsampling,
      "the map turned by 180 degrees"),
     ("C1", -torch.tensor([3.0]), {"logits": torch.tensor([1.0, 3.0, 2.0]), "target": torch.tensor([1])}, class_score,
      "the gradient's sign turned"),

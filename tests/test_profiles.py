@@ -86,9 +86,9 @@ def test_profiles_of_a_method_begin_with_the_paper():
 SIGNED = torch.tensor([[[-2.0, 0.0, 1.0], [4.0, 2.0, -1.0]], [[-1.0, -3.0, -2.0], [-4.0, -1.0, -1.0]]])
 
 
-def test_divided_by_the_maximum_keeps_zero_at_zero_and_a_negative_map_becomes_zeros():
-    shown = stages.over_the_maximum(SIGNED)
-    assert shown[0].tolist() == [[-0.5, 0.0, 0.25], [1.0, 0.5, -0.25]] and not shown[1].any()
+def test_divided_by_the_maximum_keeps_zero_at_zero_and_an_empty_map_stays_zeros():
+    shown = stages.divide_by_maximum(SIGNED * torch.tensor([1.0, 0.0])[:, None, None])
+    assert shown[0].tolist() == [[-0.5, 0.0, 0.25], [1.0, 0.5, -0.25]] and shown[1].abs().tolist() == [[0.0] * 3] * 2
 
 
 def test_nearest_repeats_each_cell():

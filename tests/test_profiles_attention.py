@@ -13,12 +13,12 @@ FUSED = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [9.0, 8.0, 7.0]]])     
 def test_entry_0_alone_is_kept_and_columns_are_divided_by_the_sums_of_rows():
     # (1+1)/2 and 9/2 stay beside the skip; the rows sum to 1, 0.5 and 5, and these divide the columns.
     expected = [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [4.5, 0.0, 0.1]]]
-    np.testing.assert_allclose(vit_explain.lowest_out_but_the_first(FUSED), expected, rtol=1e-6)
+    np.testing.assert_allclose(vit_explain.discard_lowest_but_first(FUSED), expected, rtol=1e-6)
 
 
 def test_gradient_rollout_keeps_not_even_entry_0():
     expected = [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.1]]]
-    np.testing.assert_allclose(vit_explain.lowest_out(FUSED), expected, rtol=1e-6)
+    np.testing.assert_allclose(vit_explain.discard_lowest(FUSED), expected, rtol=1e-6)
 
 
 def test_a_head_is_weighted_by_the_gradient_of_what_cls_takes_from_patches_alone():

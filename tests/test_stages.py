@@ -18,7 +18,7 @@ from minixai import METHODS, attention, cams, gradcam, heatmap, recipe, rollout,
 from minixai.attention import Attn
 from minixai.gradcam import Cam
 from minixai.verification import colormaps, mistakes, profiles
-from minixai.verification.profiles.chefer import min_max_of_the_batch
+from minixai.verification.profiles.stages import min_max_over_batch
 
 LIBRARIES = [import_module(f"{profiles.__name__}.{module.name}") for module in iter_modules(profiles.__path__)]
 MISTAKES = [import_module(f"{mistakes.__name__}.{module.name}") for module in iter_modules(mistakes.__path__)]
@@ -29,7 +29,7 @@ VALUES = {"layer": 2, "head": 1, "size": (7, 11), "prefix_tokens": 2, "grid": (3
 NUMPY_ONLY = {heatmap.overlay, colormaps.over_the_largest, colormaps.blended,                  # draw one picture
               *(getattr(mistakes.display, name) for name in ("red_and_blue_exchanged", "colours_exchanged",
                                                              "photo_exchanged", "inverted", "other_jet"))}
-WHOLE_BATCH = {min_max_of_the_batch, mistakes.finish.of_the_whole_batch}  # a library's fault: one image changes another
+WHOLE_BATCH = {min_max_over_batch}  # a library's fault: one image changes another
 
 NAMED = r"\w+(?: \([\w,]+\))?"
 GRAMMAR = re.compile(rf"(?P<id>[ACM]\d) (?P<title>[^:]+): (?P<inputs>{NAMED}(?:, {NAMED})*)"

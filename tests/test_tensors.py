@@ -61,6 +61,12 @@ def test_classless_methods_need_no_gradients_and_can_be_drawn(cnn, image):
     assert result.figure(rgb=np.zeros((*SIZE, 3), np.uint8)) is not None and "every class" in result.title()
 
 
+def test_the_title_names_the_class_or_says_that_it_is_that_of_the_gradients():
+    titles = [from_tensors("gradcam", size=SIZE, target=target, **MAPS_OF).title(1) for target in (None, [4, 5])]
+    assert titles == ["gradcam at the layer given: what speaks for the class of the gradients given",
+                      "gradcam at the layer given: what speaks for class 5"]
+
+
 def test_a_square_grid_behind_cls_is_found_and_more_prefix_tokens_are_left_out():
     attention = torch.rand(1, 2, 10, 10).softmax(dim=-1)
     assert from_tensors("attention", attention=attention, size=(30, 30))["A5"].shape == (1, 3, 3)
@@ -181,6 +187,14 @@ def test_floats_of_every_kind_are_read(convert):
     assert torch.equal(found, expected) and found.dtype == torch.float32
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: two devices need one")
+def test_arrays_on_two_devices_are_brought_to_that_of_the_first():
+    mixed = from_tensors("gradcam", activations=MAPS.cuda(), gradients=MAPS.numpy(), size=SIZE)
+    assert mixed.heatmap.is_cuda
+    layers = [layer.cuda() if number else layer for number, layer in enumerate(ATTENTION.unbind(1))]
+    assert not from_tensors("rollout", attention=layers, grid=(2, 3), size=SIZE).heatmap.is_cuda
+
+
 @pytest.mark.parametrize("target", [1.7, "cat", True, -1, [1], [1, 2, 3], [1.0, 2.0], [[1], [2]], 10**30, [None, 1],
                                     1j, []], ids=str)
 @pytest.mark.parametrize("method, given", [("gradcam", MAPS_OF), ("chefer", CHEFER)])
@@ -221,8 +235,22 @@ def test_rows_that_do_not_sum_to_one_are_noticed(recwarn):
     from_tensors("rollout", size=SIZE, **GRID)
     from_tensors("rollout", size=SIZE, **{**GRID, "attention": ATTENTION.bfloat16()})
     assert not recwarn
-    with pytest.warns(UserWarning, match="rows sum to one, and these to"):
+    with pytest.warns(UserWarning, match="rows sum to one, and these to") as warned:
         from_tensors("rollout", size=SIZE, **{**GRID, "attention": ATTENTION.transpose(-2, -1)})
+    assert warned[0].filename == __file__           # it points at the caller
+
+
+def test_attention_of_zero_and_a_list_of_one_layer_are_taken():
+    attention = [torch.eye(7).expand(2, 2, 7, 7)]
+    assert from_tensors("attention", size=SIZE, attention=attention, grid=(2, 3)).empty.tolist() == [True, True]
+
+
+def test_an_object_that_numpy_cannot_read_is_named():
+    class Broken:
+        def __array__(self, *_, **__):
+            raise RuntimeError("the file is closed")
+    with pytest.raises(ValueError, match=r"^activations .* got a Broken \(the file is closed"):
+        from_tensors("eigencam", activations=Broken(), size=SIZE)
 
 
 @pytest.mark.parametrize("method", sorted(ASK_AGAIN))

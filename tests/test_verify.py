@@ -18,7 +18,7 @@ from minixai.trace import record_cnn
 from minixai.trace.common import copy_of
 from minixai.verification.compare import difference
 from minixai.verification.mistakes import all_mistakes
-from minixai.verification.profiles.stages import keep_the_sign
+from minixai.verification.profiles.stages import no_relu
 from minixai.verification.search import Traces
 from tests import verify_score as score
 from tests.reference import networks
@@ -173,7 +173,7 @@ def test_a_turned_map_at_layer_size_is_named(turn, expected):
 
 
 def test_the_whole_batch_is_no_cause_where_there_is_one_image():
-    signed = explain(NET, networks.images(), Cam(C4=keep_the_sign), target=1)
+    signed = explain(NET, networks.images(), Cam(C4=no_relu), target=1)
     verdict = verify(signed.heatmap[:1], NET, IMAGE, target=1)
     assert [str(finding) for finding in verdict.findings] == ["C4: no ReLU"]
     values = signed["C4"].relu()

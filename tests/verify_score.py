@@ -234,23 +234,21 @@ def seconds():
 
 def _timed(what, model, image, theirs, method):
     module, own = sys.modules["minixai.verify"], []
-    originals = module.record_cnn, module.record_vit
+    original = module.record_for
 
-    def clocked(record):
-        def run(*arguments, **named):
-            start = time.process_time()
-            try:
-                return record(*arguments, **named)
-            finally:
-                own.append(time.process_time() - start)
-        return run
+    def clocked(*arguments, **named):
+        start = time.process_time()
+        try:
+            return original(*arguments, **named)
+        finally:
+            own.append(time.process_time() - start)
 
-    module.record_cnn, module.record_vit = map(clocked, originals)
+    module.record_for = clocked
     began = time.process_time()
     try:
         verify(theirs, model, image, method)
     finally:
-        module.record_cnn, module.record_vit = originals
+        module.record_for = original
     return what, time.process_time() - began, sum(own)
 
 

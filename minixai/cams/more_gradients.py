@@ -1,30 +1,35 @@
-"""Methods that differentiate more than once: along a curve, on noisy copies, or through the whole network."""
+"""Methods with more than one backward pass: second derivatives, noisy copies of the image, gradients of every bias.
+
+Letters: K channels, h x w positions, H x W the image, L terms of a sum. A batch passes through in front.
+"""
 import torch
+from torch import Tensor
 
 from minixai import heatmap
 from minixai.cams.gradient import plus_plus
 from minixai.progress import watched
 
-COPIES, NOISE = 8, 0.15         # NOISE: standard deviation, as a share of what lies between the image's extremes
+COPIES, NOISE = 8, 0.15         # NOISE: standard deviation, as a share of the image's largest minus smallest value
 
 
-def curved_weights(activations, gradients, network):
-    """C2 slope less half the curvature: activations (K,h,w), gradients (K,h,w), network -> weights (K,1,1)
+def shapley_weights(activations: Tensor, gradients: Tensor, network) -> Tensor:
+    """C2 gradient minus half the curvature: activations (K,h,w), gradients (K,h,w), network -> weights (K,1,1)
 
     Shapley-CAM (Cai 2025, https://arxiv.org/abs/2501.06261): the mean of g - H A / 2, with H the Hessian of the score
-    with respect to A. A second-order step back from A to no activation at all, where Grad-CAM takes a first-order one.
-    Where the score is piecewise linear in A, as any logit behind ReLUs is, H A is zero and this is Grad-CAM.
+    with respect to A. It is the second-order Taylor expansion of the score at A, evaluated at zero activations;
+    Grad-CAM is the first-order one. Where the score is piecewise linear in A, as any logit behind ReLUs, H A is zero
+    and this is Grad-CAM.
     """
     return (gradients - network.curvature_along(activations) / 2).mean(dim=(-2, -1), keepdim=True)
 
 
-def smooth_plus_plus_weights(activations, network):
+def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
     """C2 smoothed second-order weights: activations (K,h,w), network -> weights (K,1,1)
 
-    Smooth Grad-CAM++ (Omeiza et al. 2019, https://arxiv.org/abs/1908.01224): Grad-CAM++, with each derivative a mean
-    over noisy copies of the image, all counted alike. The paper prints the first derivative above alpha's line; without
-    noise that would not be Grad-CAM++, so the second stands there. The noise is 15 % of the image's range, within what
-    SmoothGrad (Smilkov et al. 2017) advises, and the same at every call and for every image of a batch.
+    Smooth Grad-CAM++ (Omeiza et al. 2019, https://arxiv.org/abs/1908.01224): Grad-CAM++ with each derivative averaged
+    over noisy copies of the image. The paper prints the first derivative in alpha's numerator. Without noise that
+    would not be Grad-CAM++, so the numerator here is the second derivative. The noise is 15 % of the image's range,
+    within what SmoothGrad (Smilkov et al. 2017) advises, and the same in every call and for every image of a batch.
     """
     sums = [torch.zeros_like(activations) for _ in range(3)]
     for gradients in watched(_gradients_of_noisy_copies(network), "Smooth Grad-CAM++"):
@@ -41,24 +46,23 @@ def _gradients_of_noisy_copies(network):
         yield network.again(image=image + NOISE * (high - low) * noise).gradients
 
 
-def full_gradient_maps(network):
+def full_gradient_maps(network) -> Tensor:
     """C2 full gradient, layer by layer: network -> weights (L,H,W)
 
-    FullGrad (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): the score is the sum of gradient times
-    image and, in every layer, gradient times bias, so no part of it stays unexplained. Each of the L terms becomes a
-    map: absolute values, stretched to [0,1], enlarged, summed over its channels. Stretched together, as in the
-    authors' code, so that within a layer a strong channel stays strong. Behind the pooling biases have no place.
+    FullGrad (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): the score is exactly the sum of gradient
+    times image and, for every layer, gradient times bias. Each of the L terms becomes a map: absolute values, scaled
+    to [0,1], upsampled, summed over its channels. As in the authors' code, one scale serves all channels of a layer,
+    so that their proportions stay. Biases behind the pooling belong to no position and are left out.
     """
     size = network.image.shape[-2:]
-    maps = [_stretched(term.abs()).sum(dim=-3) for _, term in network.full_gradient() if term.dim() == 4]
+    maps = [_min_max_of_all_channels(term.abs()).sum(dim=-3) for _, term in network.full_gradient() if term.dim() == 4]
     return torch.stack([heatmap.upsample(one, size) for one in maps], dim=-3)
 
 
-def _stretched(values):
-    """(K,h,w) to [0,1], all channels together."""
+def _min_max_of_all_channels(values):
     return heatmap.min_max(values.flatten(-2)).unflatten(-1, values.shape[-2:])
 
 
-def sum_of_layers(weights):
+def sum_of_layers(weights: Tensor) -> Tensor:
     """C3 sum of the layers: weights (L,H,W) -> cam (H,W)"""
     return weights.sum(dim=-3)

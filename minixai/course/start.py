@@ -22,6 +22,7 @@ WORDS = '''A question to answer in words: there is nothing to write in code. Les
     minixai check {number} {file}            # says what is still empty'''
 IMPORTS = '''import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 '''
 QUESTION = '''

@@ -1,11 +1,11 @@
-"""Does a heatmap tell the truth? Change something, run the network again, and measure the difference.
+"""Faithfulness and localisation of heatmaps, measured.
 
-    masking.py        part of an image hidden by black, the mean colour or a blur; one animal on every background
-    occlusion.py      the score of a masked image: occlusion map, deletion and insertion curves and their areas
+    masking.py        part of an image replaced by black, the mean colour or a blur; one animal on every background
+    occlusion.py      the score of masked images: occlusion map, deletion and insertion curves and their areas
     metrics.py        heatmaps compared with masks and with each other: pointing, energy, correlation, overlap, entropy
     randomization.py  copies of a network with random weights, layer by layer from the top
 
-None of these numbers means anything alone. The docstrings say what chance would score, or how to measure it.
+Every number needs a baseline. The docstrings give the value that chance reaches, or the way to measure it.
 """
 from minixai.evaluation.masking import FILLS, hide, hide_top, on_every_background
 from minixai.evaluation.metrics import (

@@ -1,25 +1,27 @@
-"""Changes to a picture: a part of it hidden, or the same animal in another place.
+"""Changes to an image: a part of it masked, or the same animal on another background.
 
-What is put over the hidden part matters. Black and the mean colour draw a new edge, which a network may take for
-something; a blur draws none, and leaves the coarse shapes to be guessed. So the fill is always a choice to be named.
+The result depends on the fill. Black and the mean colour add an edge, which may itself change the score. A blur adds
+none, but coarse shapes stay visible. So the fill is always a parameter.
 
-Letters: H x W the image, gh x gw a coarser grid whose cells fill the image exactly. A batch passes through in front.
+Letters: H x W the image, gh x gw a coarser grid whose cells divide the image. A batch passes through in front.
 """
 import torch
 from PIL import Image
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minixai.images import Preprocess
 
-# Standard deviation of the blur, in shorter sides of the image. Measured on photos and scenes of this package: behind
-# it the networks that come with it are close to chance; at 1/48 EfficientNet-Lite0 still knows a cat half as well.
+# Standard deviation of the blur, as a share of the image's shorter side. On the photos and scenes of this package it
+# brings the networks close to chance. At 1/48 EfficientNet-Lite0 still gives a cat half of its probability.
 BLUR = 1 / 12
 
 
-def black(image, model):
-    """Black pixels, as the network's own preprocessing hands them on: image (3,H,W) -> (3,1,1).
+def black(image: Tensor, model: nn.Module | Preprocess | None) -> Tensor:
+    """Black after the network's own preprocessing: image (B,3,H,W) -> (3,1,1).
 
-    Not zero: after normalisation a zero is the mean colour that was subtracted, most often a grey.
+    This is not zero, which after normalisation stands for the mean colour that was subtracted. ValueError if neither
+    the model's `preprocess` nor a Preprocess in place of the model says how images are normalised.
     """
     preprocess = model if isinstance(model, Preprocess) else getattr(model, "preprocess", None)
     if preprocess is None:
@@ -28,14 +30,16 @@ def black(image, model):
     return preprocess(Image.new("RGB", (8, 8)))[..., :1, :1].reshape(-1, 1, 1)
 
 
-def mean_colour(image, model):
-    """The image's own mean colour, everywhere: image (3,H,W) -> (3,1,1)."""
+def mean_colour(image: Tensor, model=None) -> Tensor:
+    """The image's own mean colour: image (B,3,H,W) -> (B,3,1,1)."""
     return F.adaptive_avg_pool2d(image, 1)
 
 
-def blurred(image, model):
-    """The image behind a wide Gaussian blur: image (3,H,W) -> (3,H,W). Beyond its border the image is mirrored, so
-    that the blur moves colour about but neither adds nor loses any."""
+def blurred(image: Tensor, model=None) -> Tensor:
+    """The image after a wide Gaussian blur: image (B,3,H,W) -> (B,3,H,W).
+
+    The image is mirrored at its border, so that its mean colour stays the same.
+    """
     H, W = image.shape[-2:]
     width = BLUR * min(H, W)
     return _gaussian(H, width, image) @ image @ _gaussian(W, width, image).T
@@ -44,12 +48,12 @@ def blurred(image, model):
 FILLS = {"black": black, "mean": mean_colour, "blur": blurred}
 
 
-def hide(image, mask, fill="black", model=None):
-    """The image with something else where the mask is True: image (B,3,H,W), mask (B,H,W) -> (B,3,H,W).
+def hide(image: Tensor, mask: Tensor, fill: str = "black", model: nn.Module | Preprocess | None = None) -> Tensor:
+    """The image with the fill where the mask is True: image (B,3,H,W), mask (B,H,W) -> (B,3,H,W).
 
-    mask: bool, one for each image or (H,W) for all; or (gh,gw), whose cells then stand for blocks of pixels.
-    fill: "black" (of pixels; needs the model or a Preprocess, since the image is normalised), "mean" (the image's own
-    mean colour) or "blur". Raises ValueError for a fill, or a mask, that does not fit.
+    mask: bool, one for each image or (H,W) for all; or (gh,gw), each cell of which is a block of pixels.
+    fill: "black" (black pixels, which needs the model or a Preprocess, since the image is normalised), "mean" (the
+    image's own mean colour) or "blur". ValueError for another fill, or for a mask that does not fit.
     """
     check_image(image)
     mask = one_each(_boolean(mask), image)
@@ -57,11 +61,13 @@ def hide(image, mask, fill="black", model=None):
     return torch.where(mask[..., None, :, :], fill_of(image, fill, model), image)
 
 
-def hide_top(image, heatmap, share, fill="black", model=None, seed=0):
-    """Hide the given share of the image where the heatmap is highest: image (B,3,H,W), heatmap (B,H,W) -> (B,3,H,W).
+def hide_top(image: Tensor, heatmap: Tensor, share: float, fill: str = "black",
+             model: nn.Module | Preprocess | None = None, seed: int = 0) -> Tensor:
+    """Mask the given share of the image where the heatmap is highest: image (B,3,H,W), heatmap (B,H,W) -> (B,3,H,W).
 
-    The least share is hide_top(image, -heatmap, …). A random one is hide_top(image, torch.zeros(gh, gw), …): where
-    the heatmap ties, the seed decides, anew for each image. heatmap: as in `ranking`; fill and model: as in `hide`.
+    The lowest share is hide_top(image, -heatmap, …). A random share is hide_top(image, torch.zeros(gh, gw), …): ties
+    are broken at random, separately for each image. heatmap and seed: as in `ranking`; fill and model: as in `hide`.
+    ValueError for a share outside [0,1].
     """
     if not 0 <= share <= 1:
         raise ValueError(f"a share lies between 0 and 1, got {share}")
@@ -71,12 +77,12 @@ def hide_top(image, heatmap, share, fill="black", model=None, seed=0):
     return hide(image, ranks < round(share * cells), fill, model)
 
 
-def ranking(heatmap, seed=0):
-    """The place of each cell in the order from highest to lowest: heatmap (gh,gw) -> int64 (gh,gw), 0 for the highest.
+def ranking(heatmap: Tensor, seed: int = 0) -> Tensor:
+    """The rank of each cell from highest to lowest: heatmap (gh,gw) -> int64 (gh,gw), 0 for the highest.
 
-    Cells that tie come in an order drawn from the seed. In reading order they would favour the top of the picture, and
-    most of a map after a ReLU ties at zero. Give the coarse map ("A5" or "C4") to hide whole cells: a random share of
-    single pixels is a fine noise all over the picture, and another question than a few blocks.
+    Ties are broken at random, from the seed. Most of a map after a ReLU ties at zero, and reading order would rank the
+    top of the image first. Use the coarse map ("A5" or "C4") to mask whole cells: single random pixels are noise over
+    the whole image, which is another experiment than a few masked blocks.
     """
     values = as_map(heatmap).flatten(-2)
     generator = torch.Generator().manual_seed(seed)
@@ -86,30 +92,30 @@ def ranking(heatmap, seed=0):
     return torch.empty_like(order).scatter(-1, order, places).reshape(heatmap.shape)
 
 
-def on_every_background(seed, size=96, **knobs):
+def on_every_background(seed: int, size: int = 96, **knobs) -> dict:
     """The same animal on every background: {"room": Scene, "beach": Scene, …}, with the same mask in each.
 
-    knobs: those of minixai.scenes.draw_scene, but for the background.
+    knobs: the parameters of minixai.scenes.draw_scene, except for the background.
     """
-    from minixai.scenes import BACKGROUNDS, draw_scene  # late: who hides parts of a photo draws no scenes
+    from minixai.scenes import BACKGROUNDS, draw_scene  # late: photos need no scenes
     return {kind: draw_scene(seed, size, background=kind, **knobs) for kind in BACKGROUNDS}
 
 
-def fill_of(image, fill, model):
-    """What is shown instead of the image, (B,3,H,W) like the image."""
+def fill_of(image: Tensor, fill: str, model: nn.Module | Preprocess | None) -> Tensor:
+    """The replacement for masked pixels, (B,3,H,W) like the image. ValueError for an unknown fill."""
     if fill not in tuple(FILLS):
         raise ValueError(f"no fill {fill!r}; there are {', '.join(FILLS)}")
     return FILLS[fill](image, model).to(image).expand_as(image)
 
 
-def to_pixels(cells, size):
-    """Cells (gh,gw) -> pixels (H,W): every cell becomes the block of pixels that it lies over."""
+def to_pixels(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cells (gh,gw) -> pixels (H,W): each cell becomes its block of pixels. ValueError as in `cell_size`."""
     high, wide = cell_size(cells, size)
     return cells.repeat_interleave(high, dim=-2).repeat_interleave(wide, dim=-1)
 
 
-def cell_size(cells, size):
-    """How many pixels high and wide one of (gh,gw) cells is on an image (H,W). ValueError if not a whole number."""
+def cell_size(cells: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width in pixels of one of (gh,gw) cells on an image (H,W). ValueError if not a whole number."""
     (gh, gw), (H, W) = cells.shape[-2:], size
     if H % gh or W % gw:
         raise ValueError(f"a map or mask of {gh}x{gw} does not fit an image of {H}x{W}: give one of the image's size, "
@@ -117,8 +123,10 @@ def cell_size(cells, size):
     return H // gh, W // gw
 
 
-def one_each(maps, image):
-    """Maps or masks (gh,gw) or (B,gh,gw), that fit the image (B,3,H,W) -> one for each image, (B,gh,gw)."""
+def one_each(maps: Tensor, image: Tensor) -> Tensor:
+    """Maps or masks, (gh,gw) for all images or (B,gh,gw), and images (B,3,H,W) -> (B,gh,gw). ValueError if they do not
+    fit.
+    """
     cell_size(maps, image.shape[-2:])
     try:
         return maps.expand(*image.shape[:-3], -1, -1)
@@ -127,14 +135,15 @@ def one_each(maps, image):
                          "nor one for all") from None
 
 
-def check_image(image):
+def check_image(image: Tensor) -> None:
+    """ValueError if this is no tensor of floats (B,3,H,W)."""
     if not isinstance(image, torch.Tensor) or image.dim() < 3 or 0 in image.shape or not image.is_floating_point():
         shape = (image.dtype, tuple(image.shape)) if isinstance(image, torch.Tensor) else type(image).__name__
         raise ValueError(f"an image is a tensor of floats (B,3,H,W), as open_image gives it; got {shape}")
 
 
-def as_map(heatmap):
-    """A tensor or array (…,H,W) of finite numbers, as a float tensor."""
+def as_map(heatmap: Tensor) -> Tensor:
+    """A tensor or array (…,H,W), as a float tensor. ValueError for another shape, NaN or infinity."""
     heatmap = torch.as_tensor(heatmap).detach()
     if heatmap.dim() < 2 or 0 in heatmap.shape:
         raise ValueError(f"a heatmap has the shape (H,W) or (B,H,W), got {tuple(heatmap.shape)}")
@@ -152,8 +161,8 @@ def _boolean(mask):
 
 
 def _gaussian(side, width, like):
-    """(side,side): row i says how much pixel i of the blurred image takes from each pixel of the image."""
+    """(side,side): row i holds the weights of all pixels of a line in pixel i of the blurred line."""
     here, there = torch.arange(side)[:, None], torch.arange(side)
-    mirrored = -1 - there, 2 * side - 1 - there         # where a pixel's mirror images lie, beyond either border
+    mirrored = -1 - there, 2 * side - 1 - there         # the positions of a pixel's mirror images beyond both borders
     weights = sum(torch.exp(-((here - place) / width) ** 2 / 2) for place in (there, *mirrored))
     return (weights / weights.sum(dim=-1, keepdim=True)).to(like)

@@ -1,43 +1,45 @@
-"""Heatmaps against masks, and against one another. Plain tensors: no network is asked.
+"""Heatmaps compared with masks, and with each other. No network is needed.
 
-Everywhere: a heatmap is (H,W) with any leading dimensions, as `explain` gives it (B,H,W), and one number comes out for
-each. A mask is bool of the same size, True on the object. Tensors or numpy arrays.
+A heatmap is (H,W) with any leading dimensions, such as the (B,H,W) of `explain`, and gets one number. A mask is bool of
+the same size, True on the object. Both may be tensors or numpy arrays. ValueError if two sizes differ, if a mask is
+empty or not bool, or for NaN or infinity.
 """
 import math
 
 import torch
+from torch import Tensor
 
 from minixai.evaluation.masking import as_map
 
-TIE = 1e-5              # of the highest value
+TIE = 1e-5              # as a share of the highest value: closer values tie
 
 
-def peak(heatmap):
-    """Row and column of the highest pixel: heatmap (H,W) -> int64 (2,). The first in reading order, if several tie."""
+def peak(heatmap: Tensor) -> Tensor:
+    """Row and column of the highest pixel: heatmap (H,W) -> int64 (2,), the first in reading order if several tie."""
     heatmap = as_map(heatmap)
     highest = _first_of_the_highest(heatmap)
     return torch.stack([highest // heatmap.shape[-1], highest % heatmap.shape[-1]], dim=-1)
 
 
-def points_at(heatmap, mask):
-    """Pointing game: is the highest pixel on the object? heatmap (H,W), mask (H,W) -> bool ()
+def points_at(heatmap: Tensor, mask: Tensor) -> Tensor:
+    """Pointing game, true if the highest pixel is on the object: heatmap (H,W), mask (H,W) -> bool ()
 
     Zhang et al. 2016 (https://arxiv.org/abs/1608.00507), without the margin that the paper allows around the object.
-    A flat map points nowhere. Chance: a random pixel hits as often as the mask is large (mask.mean()), and a blob in
-    the middle of the picture more often, since that is where objects are.
+    A flat map counts as a miss. Chance: the mask's share of the image (mask.mean()) for a random pixel, and more for
+    the centre of the image, since most objects are there.
     """
     heatmap, mask = _with_mask(heatmap, mask)
     highest = _first_of_the_highest(heatmap)[..., None]
     return mask.flatten(-2).gather(-1, highest)[..., 0] & ~_flat(heatmap)
 
 
-def energy_inside(heatmap, mask):
-    """The share of the heatmap that lies on the object: heatmap (H,W) >= 0, mask (H,W) -> () in [0,1]
+def energy_inside(heatmap: Tensor, mask: Tensor) -> Tensor:
+    """The share of the heatmap's sum on the object: heatmap (H,W) >= 0, mask (H,W) -> () in [0,1]
 
-    The energy-based pointing game of Wang et al. 2020 (Score-CAM, https://arxiv.org/abs/1910.01279). Chance: a flat map
-    scores the mask's share of the picture. An empty map has no energy and scores 0. Count before min-max (step "M1"),
-    which moves the zero that the shares are counted from. ValueError for negative values: clamp(min=0) first; in the
-    exercise there are none.
+    The energy-based pointing game of Wang et al. 2020 (Score-CAM, https://arxiv.org/abs/1910.01279). Chance: the mask's
+    share of the image, for a flat map. A map of zeros scores 0. Use the map before min-max (step "M1"), since min-max
+    subtracts the minimum and so changes the shares. ValueError for negative values: clamp(min=0) first; in the exercise
+    there are none.
     """
     heatmap, mask = _with_mask(heatmap, mask)
     if heatmap.min() < 0:
@@ -47,28 +49,28 @@ def energy_inside(heatmap, mask):
     return (heatmap * mask).sum(dim=(-2, -1)) / torch.where(total > 0, total, 1)
 
 
-def correlation(one, other):
+def correlation(one: Tensor, other: Tensor) -> Tensor:
     """Pearson's correlation of two maps: one (H,W), other (H,W) -> () in [-1,1]; NaN where a map is flat."""
     one, other = _pair(one, other)
     return _correlation(one.flatten(-2).double(), other.flatten(-2).double()).float()
 
 
-def rank_correlation(one, other):
+def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     """Spearman's rank correlation of two maps: one (H,W), other (H,W) -> () in [-1,1]; NaN where a map is flat.
 
-    Only the order of the pixels counts, so M2 (min-max) changes nothing. Pixels that tie share the mean of their
-    ranks. Of the maps that a ReLU made, most pixels tie at zero, and two of them correlate where both are empty.
+    Only the order of the pixels counts, so M2 (min-max) changes nothing. Ties get the mean of their ranks. After a
+    ReLU most pixels tie at zero, and two such maps correlate where both are zero.
     """
     one, other = _pair(one, other)
     return _correlation(_mean_ranks(one.flatten(-2)), _mean_ranks(other.flatten(-2))).float()
 
 
-def top_overlap(one, other, share=0.1):
+def top_overlap(one: Tensor, other: Tensor, share: float = 0.1) -> Tensor:
     """Intersection over union of the highest share of two maps: one (H,W), other (H,W) -> () in [0,1]
 
-    Pixels that tie with the last of the share are in as well; pixels at the map's lowest value never are: after a ReLU
-    these are the places without evidence, and two maps do not agree because both are empty there. NaN where a map is
-    flat and has no top. Chance for two unrelated maps: share / (2 - share).
+    Pixels that tie with the lowest of the share are included. Pixels at the map's minimum never are: after a ReLU they
+    hold no evidence, and two maps do not agree because both are zero there. NaN where a map is flat. Chance for two
+    independent maps: share / (2 - share). ValueError for a share outside (0,1).
     """
     if not 0 < share < 1:
         raise ValueError(f"share is a part of the map, more than 0 and less than 1; got {share}")
@@ -78,11 +80,11 @@ def top_overlap(one, other, share=0.1):
     return torch.where(both_have_a_top, (one & other).sum(dim=-1) / union, torch.nan)
 
 
-def entropy(attention):
-    """How widely a map is spread: attention (h,w) >= 0 -> () in bits; NaN for a map of zeros.
+def entropy(attention: Tensor) -> Tensor:
+    """Shannon entropy of a map: attention (h,w) >= 0 -> () in bits; NaN for a map of zeros.
 
-    The map is taken as shares of its sum. 2 ** entropy is the number of cells that a map as spread as this one would
-    fill evenly: 0 bits is one cell, log2(h·w) bits all of them alike.
+    The map is divided by its sum. 2 ** entropy is the effective number of cells: 0 bits is one cell, log2(h·w) bits is
+    a uniform map. ValueError for negative values.
     """
     attention = as_map(attention)
     if attention.min() < 0:
@@ -117,8 +119,10 @@ def _highest(values, share):
 
 
 def _first_of_the_highest(heatmap):
-    """The first pixel, in reading order, of those that only rounding sets apart: an enlarged map repeats its outermost
-    cells, so many pixels tie, and which of them comes out highest depends on the processor."""
+    """The first of the highest pixels in reading order, up to TIE.
+
+    An upsampled map repeats its outermost cells, so many pixels tie, and rounding differs between processors.
+    """
     values = heatmap.flatten(-2)
     top = values.amax(dim=-1, keepdim=True)
     return (values >= top - TIE * top.abs()).byte().argmax(dim=-1)

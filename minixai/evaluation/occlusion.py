@@ -1,39 +1,43 @@
-"""What the network says when part of the image is hidden: occlusion maps, deletion and insertion curves.
+"""The class score of masked images: occlusion maps, deletion and insertion curves.
 
-Every one is many forward passes of one image with something over it. They run in chunks, so memory stays bounded.
-Threads may share the model, as in `explain`.
+Each takes many forward passes of one image. They run in chunks, so memory stays bounded. Threads may share the model,
+as in `explain`.
 
 Letters: B images of H x W, N steps of a curve.
 """
+from collections.abc import Sequence
 from numbers import Integral
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from minixai.evaluation.masking import as_map, check_image, fill_of, one_each, ranking, to_pixels
 from minixai.progress import watched
 from minixai.trace import logits_of
 from minixai.trace.common import pick_target
 
-AT_ONCE = 2**24         # numbers that a network may hold at once, 64 MB in float32, if it holds
-TIMES_ITS_IMAGE = 20    # as many times the numbers of what it is shown
+AT_ONCE = 2**24         # numbers in all activations of one forward pass, 64 MB in float32
+TIMES_ITS_IMAGE = 20    # numbers in all activations for each number of the image, a rough guess
 SCORES = {"probability": lambda logits: logits.softmax(dim=-1), "logit": lambda logits: logits}
 
 
 class Curve(NamedTuple):
-    """A score while more and more is hidden or shown."""
-    shares: torch.Tensor        # (N,) share of the image hidden or shown, from 0 to 1
-    scores: torch.Tensor        # (B,N) what the class scores then
+    """The class score as a function of the share of the image that is masked or shown."""
+    shares: Tensor              # (N,), from 0 to 1
+    scores: Tensor              # (B,N)
 
 
-def occlusion_map(model, image, target=None, patch=16, stride=8, fill="mean", score="probability"):
-    """How much the class loses when a patch is hidden there: image (B,3,H,W) -> (B,H,W), positive where it loses.
+def occlusion_map(model: nn.Module, image: Tensor, target: int | Sequence[int] | Tensor | None = None, patch: int = 16,
+                  stride: int = 8, fill: str = "mean", score: str = "probability") -> Tensor:
+    """The drop of the class score when a patch is masked: image (B,3,H,W) -> (B,H,W), positive where the score drops.
 
-    Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901): a square wanders over the image, and the score is noted.
-    A pixel's value is the mean of score(image) - score(image with the square) over the squares that cover it, so the
-    map has a sign and a unit. patch: side of the square in pixels; stride: how far it moves. The last square of a row
-    lies flush with the border. target: None (each image's top class), one class, or one for each image.
-    score: "probability" or "logit". Takes one forward pass for each place of the square: (side / stride) squared.
+    Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901): a square slides over the image. The value of a pixel is
+    the mean of score(image) - score(masked image) over the squares that cover it, in the unit of the score.
+    target: None (each image's top class), one class, or one for each image. patch: the side of the square in pixels.
+    stride: its step in pixels, at most `patch`; the last square of a row ends at the border. fill: as in
+    `masking.hide`. score: "probability" or "logit". It takes one forward pass for each position of the square, about
+    (side / stride) squared. ValueError if an argument does not fit.
     """
     check_image(image)
     _check_patch(patch, stride, image)
@@ -44,13 +48,13 @@ def occlusion_map(model, image, target=None, patch=16, stride=8, fill="mean", sc
         row, column = places[which].T
         return rows[row][:, :, None] & columns[column][:, None, :]
 
-    question = _Question(model, image, target, fill, score)
-    lost = question.plain[:, None] - question.behind(square, len(places), "occlusion map")
+    scoring = _MaskedScores(model, image, target, fill, score)
+    lost = scoring.unmasked[:, None] - scoring.behind(square, len(places), "occlusion map")
     return spread_over_pixels(lost.reshape(-1, len(rows), len(columns)), rows.to(lost), columns.to(lost))
 
 
-def spread_over_pixels(lost, rows, columns):
-    """The mean of what was lost behind the squares that cover a pixel: lost (r,c), rows (r,H), columns (c,W) -> (H,W)
+def spread_over_pixels(lost: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The mean drop over the squares that cover a pixel: lost (r,c), rows (r,H), columns (c,W) -> (H,W)
 
     Square (i,j) covers pixel (y,x) where rows[i,y] and columns[j,x] are both 1; every pixel is covered by some square.
     """
@@ -58,33 +62,37 @@ def spread_over_pixels(lost, rows, columns):
     return rows.T @ lost @ columns / covered
 
 
-def deletion_curve(model, image, heatmap, target=None, steps=50, fill="black", score="probability", seed=0):
-    """The class score while the image is hidden, highest of the heatmap first -> Curve with shares (N,), scores (B,N).
+def deletion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target=None, steps: int = 50, fill: str = "black",
+                   score: str = "probability", seed: int = 0) -> Curve:
+    """The class score while the image is masked in steps, highest of the heatmap first: shares (N,), scores (B,N).
 
-    Petsiuk et al. 2018 (RISE, https://arxiv.org/abs/1806.07421): if the map knows what counts, the score falls early
-    and the area under the curve is small. Compare with -heatmap (least first) and torch.zeros_like(heatmap) (a random
-    order): most scores fall under any order. heatmap: (B,H,W) or (H,W); or a coarse one (gh,gw) that divides the image,
-    of which whole cells are hidden (see `ranking`, also for ties and the seed). N = steps + 1, or less for few cells.
+    Petsiuk et al. 2018 (RISE, https://arxiv.org/abs/1806.07421): a small area under the curve means that the score
+    drops early. Compare with -heatmap (lowest first) and torch.zeros_like(heatmap) (a random order), since most scores
+    drop in any order.
+    heatmap: (B,H,W) or (H,W), or a coarse one (gh,gw) that divides the image, whose whole cells are masked (see
+    `ranking`, also for ties and the seed). steps: N = steps + 1, or fewer if there are fewer cells. target, fill,
+    score: as in `occlusion_map`. ValueError if an argument does not fit.
     """
     return _curve(model, image, heatmap, target, steps, fill, score, seed, shown=False)
 
 
-def insertion_curve(model, image, heatmap, target=None, steps=50, fill="blur", score="probability", seed=0):
-    """The class score while the image appears, highest of the heatmap first -> Curve with shares (N,), scores (B,N).
+def insertion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target=None, steps: int = 50, fill: str = "blur",
+                    score: str = "probability", seed: int = 0) -> Curve:
+    """The class score while the image is shown in steps, highest of the heatmap first: shares (N,), scores (B,N).
 
-    The other half of Petsiuk et al. 2018: if the map knows what suffices, the score rises early and the area is large.
-    It begins with a blur, as in the paper: shapes appear on it without drawing edges. The rest as in `deletion_curve`.
+    Petsiuk et al. 2018 as well: a large area means that the score rises early. As in the paper, the first image is a
+    blur, so that the inserted parts add no edges. All parameters are those of `deletion_curve`.
     """
     return _curve(model, image, heatmap, target, steps, fill, score, seed, shown=True)
 
 
-def area(curve):
-    """The area under a curve: Curve -> (B,), the mean score over all shares. Trapezoids between the steps."""
+def area(curve: Curve) -> Tensor:
+    """The area under a curve by the trapezoidal rule: Curve -> (B,), the mean score over all shares."""
     return torch.trapezoid(curve.scores, curve.shares)
 
 
-def curve_figure(curves, title=None):
-    """Curves over one another: {"most first": Curve, …} -> Figure, each the mean of its images with the mean area."""
+def curve_figure(curves: dict[str, Curve], title: str | None = None):
+    """Curves in one plot: {"highest first": Curve, …} -> a matplotlib Figure, each averaged over its images."""
     from matplotlib.figure import Figure  # late: matplotlib takes longer to import than a curve to compute
     figure = Figure(figsize=(5.4, 4.2), layout="constrained", dpi=110)
     axes = figure.subplots()
@@ -93,16 +101,16 @@ def curve_figure(curves, title=None):
         axes.plot(curve.shares.cpu(), scores, label=f"{name} (area {area(curve).mean():.2f})")
     axes.set(title=title, xlabel="share of the image hidden or shown", ylabel="score of the class", xlim=(0, 1))
     if min(curve.scores.min() for curve in curves.values()) >= 0:
-        axes.set_ylim(bottom=0)             # from zero, or small differences look large
-    figure.legend(loc="outside lower center", frameon=False, fontsize=9)     # over no curve
+        axes.set_ylim(bottom=0)             # otherwise small differences look large
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return figure
 
 
 def _curve(model, image, heatmap, target, steps, fill, score, seed, shown):
     if not isinstance(steps, Integral) or steps < 1:
         raise ValueError(f"steps is how often the score is asked for, an integer from 1 on; got {steps!r}")
-    question = _Question(model, image, target, fill, score)
-    image = question.image
+    scoring = _MaskedScores(model, image, target, fill, score)
+    image = scoring.image
     ranks = ranking(one_each(as_map(heatmap), image), seed).to(image.device)
     cells = ranks[0].numel()
     counts = torch.linspace(0, cells, min(steps, cells) + 1, dtype=torch.float64).round().long().to(image.device)
@@ -111,12 +119,12 @@ def _curve(model, image, heatmap, target, steps, fill, score, seed, shown):
         first = ranks[index] < counts[which][:, None, None]
         return to_pixels(~first if shown else first, image.shape[-2:])
 
-    scores = question.behind(mask, len(counts), "insertion curve" if shown else "deletion curve")
+    scores = scoring.behind(mask, len(counts), "insertion curve" if shown else "deletion curve")
     return Curve((counts / cells).to(scores), scores)
 
 
-class _Question:
-    """One image or a batch, one class each, and what to hide it behind: ready to be asked with any masks."""
+class _MaskedScores:
+    """The score of one class for each image of a batch, behind any masks."""
 
     def __init__(self, model, image, target, fill, score):
         if score not in tuple(SCORES):
@@ -128,7 +136,7 @@ class _Question:
         self.at_once = max(1, AT_ONCE // (TIMES_ITS_IMAGE * max(1, image[:1].numel())))
         logits = torch.cat([logits_of(model, part) for part in image.split(self.at_once)])
         self.target = pick_target(logits, target)
-        self.plain = self._of_class(logits, slice(None))            # (B,) nothing hidden
+        self.unmasked = self._of_class(logits, slice(None))         # (B,)
         self.image = image.detach().to(logits.device)
         self.fill = fill_of(self.image, fill, model)
 

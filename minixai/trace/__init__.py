@@ -12,9 +12,9 @@ Grad-CAM needs the gradient of one number, the score of the class, with respect 
 network is run in two halves: up to the layer without a graph, and from there on with one. Only the second half is
 differentiated, which costs little, and no weight's `.grad` is touched.
 """
-from minixai.trace.cnn import CaptureMode, CnnTrace, record_cnn
+from minixai.trace.cnn import AS_RETURNED, CaptureMode, CnnTrace, record_cnn
 from minixai.trace.common import NO_CLASS, index_in, logits_of
 from minixai.trace.vit import ALSO, VitTrace, is_vit, reader_of, record_vit, token_layer
 
-__all__ = ["ALSO", "NO_CLASS", "CnnTrace", "CaptureMode", "VitTrace", "index_in", "is_vit", "logits_of", "reader_of",
+__all__ = ["ALSO", "AS_RETURNED", "NO_CLASS", "CnnTrace", "CaptureMode", "VitTrace", "index_in", "is_vit", "logits_of", "reader_of",
            "record_cnn", "record_vit", "token_layer"]

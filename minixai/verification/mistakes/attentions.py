@@ -5,6 +5,7 @@ Letters: L layers, M heads, T = prefix + gh·gw tokens. A batch passes through i
 from functools import partial, reduce
 
 import torch
+from torch import Tensor
 
 from minixai.attention import (
     cls_to_grid,
@@ -21,73 +22,65 @@ from minixai.attention import (
     whole_skip,
 )
 from minixai.verification.mistakes import Mistake
+from minixai.verification.profiles.stages import half_skip_columns_normalised, multiply_layers_from_second
 
 MOST_HEADS = 16
 
 
-def sum_of_heads(attention):
+def sum_of_heads(attention: Tensor) -> Tensor:
     """A2 sum of the heads: attention (L,M,T,T) -> fused (L,T,T)"""
     return attention.sum(dim=-3)
 
 
-def signed_evidence(attention, attention_gradients):
+def signed_evidence(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """A2 mean without the positive part: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)"""
     return (attention_gradients * attention).mean(dim=-3)
 
 
-def absolute_evidence(attention, attention_gradients):
+def absolute_evidence(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """A2 mean of absolute values: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)"""
     return (attention_gradients * attention).abs().mean(dim=-3)
 
 
-def positive_gradients_alone(attention_gradients):
+def positive_gradients_alone(attention_gradients: Tensor) -> Tensor:
     """A2 attention not multiplied: attention_gradients (L,M,T,T) -> fused (L,T,T)"""
     return attention_gradients.clamp(min=0).mean(dim=-3)
 
 
-def strongest_evidence(attention, attention_gradients):
+def strongest_evidence(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """A2 maximum of the heads' evidence: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)"""
     return (attention_gradients * attention).clamp(min=0).amax(dim=-3)
 
 
-def evidence_with_gradients_reversed(attention, attention_gradients):
+def evidence_with_gradients_reversed(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """A2 gradients in reversed order: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)
 
-    Backward hooks fire from the last layer to the first. Appended to a list, gradients come in that order.
+    Backward hooks run from the last layer to the first, so gradients appended to a list are in that order.
     """
     return positive_evidence(attention, attention_gradients.flip(-4))
 
 
-def mean_evidence_with_gradients_reversed(attention, attention_gradients):
+def mean_evidence_with_gradients_reversed(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """A2 gradients reversed, mean first: attention (L,M,T,T), attention_gradients (L,M,T,T) -> fused (L,T,T)"""
     return mean_evidence(attention, attention_gradients.flip(-4))
 
 
-def skip_without_normalising(fused):
+def skip_without_normalising(fused: Tensor) -> Tensor:
     """A3 half the skip, rows not brought back to one: fused (L,T,T) -> mixing (L,T,T)"""
     return torch.lerp(fused, _identity(fused), 0.5)
 
 
-def skip_after_normalising(fused):
+def skip_after_normalising(fused: Tensor) -> Tensor:
     """A3 rows normalised first, then the skip: fused (L,T,T) -> mixing (L,T,T)"""
     return fused / fused.sum(dim=-1, keepdim=True) + _identity(fused)
 
 
-def columns_normalised(fused):
-    """A3 columns divided by the rows' sums: fused (L,T,T) -> mixing (L,T,T)
-
-    `a / a.sum(-1)` without keepdim: number j of the sums is laid along column j, not along row j.
-    """
-    mixing = torch.lerp(fused, _identity(fused), 0.5)
-    return mixing / mixing.sum(dim=-1)[..., None, :]
-
-
-def rows_normalised_without_skip(fused):
+def rows_normalised_without_skip(fused: Tensor) -> Tensor:
     """A3 rows normalised, no skip: fused (L,T,T) -> mixing (L,T,T)"""
     return fused / fused.sum(dim=-1, keepdim=True)
 
 
-def mostly_skip(fused):
+def mostly_skip(fused: Tensor) -> Tensor:
     """A3 nine tenths skip: fused (L,T,T) -> mixing (L,T,T)"""
     return torch.lerp(fused, _identity(fused), 0.9)
 
@@ -96,51 +89,46 @@ def _identity(fused):
     return torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
 
 
-def layers_reversed(mixing, layer):
+def layers_reversed(mixing: Tensor, layer: int) -> Tensor:
     """A4 layers multiplied in reverse: mixing (L,T,T), layer -> cls_attention (1,T)"""
     down = mixing[..., :layer + 1, :, :]
     return multiply_layers(down.flip(-3), layer)
 
 
-def sum_of_layers(mixing, layer):
+def sum_of_layers(mixing: Tensor, layer: int) -> Tensor:
     """A4 layers added instead of multiplied: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., :layer + 1, :1, :].sum(dim=-3)
 
 
-def product_of_cells(mixing, layer):
+def product_of_cells(mixing: Tensor, layer: int) -> Tensor:
     """A4 layers multiplied cell by cell: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., :layer + 1, :1, :].prod(dim=-3)
 
 
-def first_layer_skipped(mixing, layer):
-    """A4 the first layer left out: mixing (L,T,T), layer -> cls_attention (1,T)"""
-    return multiply_layers(mixing[..., 1:, :, :], layer - 1)
-
-
-def last_layer_skipped(mixing, layer):
+def last_layer_skipped(mixing: Tensor, layer: int) -> Tensor:
     """A4 the last layer left out: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return multiply_layers(mixing, layer - 1)
 
 
-def column_of_one_layer(mixing, layer):
+def column_of_one_layer(mixing: Tensor, layer: int) -> Tensor:
     """A4 CLS column of one layer: mixing (L,T,T), layer -> cls_attention (1,T)
 
-    What each token took from CLS, in place of what CLS took from each.
+    The attention of each token to CLS, in place of the attention of CLS to each.
     """
     return mixing[..., layer, :, 0][..., None, :]
 
 
-def column_of_the_product(mixing, layer):
+def column_of_the_product(mixing: Tensor, layer: int) -> Tensor:
     """A4 CLS column of the product: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return _whole_product(mixing, layer)[..., :, 0][..., None, :]
 
 
-def all_rows_of_one_layer(mixing, layer):
+def all_rows_of_one_layer(mixing: Tensor, layer: int) -> Tensor:
     """A4 mean over all rows of one layer: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., layer, :, :].mean(dim=-2, keepdim=True)
 
 
-def all_rows_of_the_product(mixing, layer):
+def all_rows_of_the_product(mixing: Tensor, layer: int) -> Tensor:
     """A4 mean over all rows of the product: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return _whole_product(mixing, layer).mean(dim=-2, keepdim=True)
 
@@ -151,32 +139,32 @@ def _whole_product(mixing, layer):
     return reduce(torch.matmul, from_last_to_first)
 
 
-def second_row(mixing, layer):
-    """A4 the row behind CLS: mixing (L,T,T), layer -> cls_attention (1,T)"""
+def second_row(mixing: Tensor, layer: int) -> Tensor:
+    """A4 the row after that of CLS: mixing (L,T,T), layer -> cls_attention (1,T)"""
     return mixing[..., layer, 1:2, :]
 
 
-def cls_not_dropped(cls_attention, grid):
+def cls_not_dropped(cls_attention: Tensor, grid: tuple[int, int]) -> Tensor:
     """A5 CLS's own column kept, the last token dropped: cls_attention (1,T), grid -> coarse (gh,gw)
 
-    Every patch moves one place on.
+    Every patch is shifted by one position.
     """
     return _fold(cls_attention[..., 0, :grid[0] * grid[1]], grid)
 
 
-def one_prefix_token_only(cls_attention, grid):
+def one_prefix_token_only(cls_attention: Tensor, grid: tuple[int, int]) -> Tensor:
     """A5 one prefix token dropped where there are more: cls_attention (1,T), grid -> coarse (gh,gw)"""
     return _fold(cls_attention[..., 0, 1:1 + grid[0] * grid[1]], grid)
 
 
-def folded_by_columns(cls_attention, prefix_tokens, grid):
+def folded_by_columns(cls_attention: Tensor, prefix_tokens: int, grid: tuple[int, int]) -> Tensor:
     """A5 patches folded column by column: cls_attention (1,T), prefix_tokens, grid -> coarse (gh,gw)"""
     gh, gw = grid
     patches = cls_attention[..., 0, prefix_tokens:]
     return patches.reshape(*patches.shape[:-1], gw, gh).transpose(-2, -1)
 
 
-def grid_transposed(cls_attention, prefix_tokens, grid):
+def grid_transposed(cls_attention: Tensor, prefix_tokens: int, grid: tuple[int, int]) -> Tensor:
     """A5 grid transposed: cls_attention (1,T), prefix_tokens, grid -> coarse (gw,gh)"""
     return cls_to_grid(cls_attention, prefix_tokens, grid).transpose(-2, -1)
 
@@ -218,13 +206,13 @@ MISTAKES = [
     Mistake("A3", "half the skip in place of the whole", half_skip, SKIP, (whole_skip,)),
     Mistake("A3", "the whole skip, rows not brought back to one", whole_skip, SKIP, (half_skip,)),
     Mistake("A3", "the skip added after normalising", skip_after_normalising, SKIP, (half_skip, whole_skip)),
-    Mistake("A3", "columns normalised in place of rows", columns_normalised, SKIP, (half_skip, whole_skip)),
+    Mistake("A3", "columns normalised in place of rows", half_skip_columns_normalised, SKIP, (half_skip, whole_skip)),
     Mistake("A3", "rows normalised, no skip", rows_normalised_without_skip, SKIP, (half_skip, whole_skip)),
     Mistake("A3", "nine tenths skip in place of half", mostly_skip, SKIP, (half_skip,)),
     Mistake("A4", "layers in reversed order", layers_reversed, LAYERS, OF_PRODUCT),
     Mistake("A4", "layers added in place of multiplied", sum_of_layers, LAYERS, OF_PRODUCT),
     Mistake("A4", "layers multiplied cell by cell", product_of_cells, LAYERS, OF_PRODUCT),
-    Mistake("A4", "the first layer left out", first_layer_skipped, LAYERS, OF_PRODUCT),
+    Mistake("A4", "the first layer left out", multiply_layers_from_second, LAYERS, OF_PRODUCT),
     Mistake("A4", "the last layer left out", last_layer_skipped, LAYERS, OF_PRODUCT),
     Mistake("A4", "one layer in place of the product", one_layer, LAYERS, OF_PRODUCT),
     Mistake("A4", "the product of all layers in place of one", multiply_layers, ROW, OF_LAYER),

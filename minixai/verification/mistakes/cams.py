@@ -2,141 +2,126 @@
 
 Letters: K channels, h x w positions. A batch passes through in front.
 """
-import torch
+from torch import Tensor
 
 from minixai.cams import (
     activation_weighted_mean,
     elementwise_gradients,
+    equal_weights,
+    mean_activations,
     plus_plus_weights,
     positive_gradients,
     positive_sum,
 )
+from minixai.cams.gradient import plus_plus_alpha
 from minixai.gradcam import channel_weights, rectify, weighted_sum
 from minixai.verification.mistakes import Mistake
+from minixai.verification.profiles.stages import no_relu
 
 
-def maximum_of_gradients(gradients):
+def maximum_of_gradients(gradients: Tensor) -> Tensor:
     """C2 maximum instead of mean: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.amax(dim=(-2, -1), keepdim=True)
 
 
-def sum_of_gradients(gradients):
+def sum_of_gradients(gradients: Tensor) -> Tensor:
     """C2 sum instead of mean: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.sum(dim=(-2, -1), keepdim=True)
 
 
-def mean_of_absolute_gradients(gradients):
+def mean_of_absolute_gradients(gradients: Tensor) -> Tensor:
     """C2 absolute gradients: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.abs().mean(dim=(-2, -1), keepdim=True)
 
 
-def mean_of_positive_gradients(gradients):
+def mean_of_positive_gradients(gradients: Tensor) -> Tensor:
     """C2 clamped gradients: gradients (K,h,w) -> weights (K,1,1)"""
     return gradients.clamp(min=0).mean(dim=(-2, -1), keepdim=True)
 
 
-def clamped_weights(gradients):
+def clamped_weights(gradients: Tensor) -> Tensor:
     """C2 clamped weights: gradients (K,h,w) -> weights (K,1,1)"""
     return channel_weights(gradients).clamp(min=0)
 
 
-def absolute_weights(gradients):
+def absolute_weights(gradients: Tensor) -> Tensor:
     """C2 absolute weights: gradients (K,h,w) -> weights (K,1,1)"""
     return channel_weights(gradients).abs()
 
 
-def mean_over_channels(gradients):
+def mean_over_channels(gradients: Tensor) -> Tensor:
     """C2 mean over channels instead of positions: gradients (K,h,w) -> weights (1,h,w)"""
     return gradients.mean(dim=-3, keepdim=True)
 
 
-def mean_over_rows_only(gradients):
+def mean_over_rows_only(gradients: Tensor) -> Tensor:
     """C2 mean over one axis, the rows: gradients (K,h,w) -> weights (K,1,w)"""
     return gradients.mean(dim=-2, keepdim=True)
 
 
-def mean_over_columns_only(gradients):
+def mean_over_columns_only(gradients: Tensor) -> Tensor:
     """C2 mean over one axis, the columns: gradients (K,h,w) -> weights (K,h,1)"""
     return gradients.mean(dim=-1, keepdim=True)
 
 
-def softmax_of_weights(gradients):
+def softmax_of_weights(gradients: Tensor) -> Tensor:
     """C2 softmax over the weights: gradients (K,h,w) -> weights (K,1,1)"""
     return channel_weights(gradients).softmax(dim=-3)
 
 
-def mean_activations(activations):
-    """C2 activations in place of gradients: activations (K,h,w) -> weights (K,1,1)"""
-    return activations.mean(dim=(-2, -1), keepdim=True)
-
-
-def no_weights(activations):
-    """C2 no weights, every channel counts one: activations (K,h,w) -> weights (K,1,1)"""
-    return torch.ones_like(activations[..., :1, :1])
-
-
-def absolute_gradients(gradients):
+def absolute_gradients(gradients: Tensor) -> Tensor:
     """C2 absolute gradients of each place: gradients (K,h,w) -> weights (K,h,w)"""
     return gradients.abs()
 
 
-def unweighted_share(activations, gradients):
+def unweighted_share(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 not divided by the activations' sum: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
     return (activations * gradients).sum(dim=(-2, -1), keepdim=True)
 
 
-def plus_plus_without_relu(activations, gradients):
+def plus_plus_without_relu(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights without the ReLU: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
-    return _plus_plus(gradients, activations.sum(dim=(-2, -1), keepdim=True) * gradients ** 3, gradients)
+    third_order = activations.sum(dim=(-2, -1), keepdim=True) * gradients ** 3
+    return (plus_plus_alpha(gradients ** 2, third_order) * gradients).sum(dim=(-2, -1), keepdim=True)
 
 
-def plus_plus_of_each_place(activations, gradients):
+def plus_plus_of_each_place(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights, A g^3 not summed: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)"""
-    return _plus_plus(gradients, activations * gradients ** 3, gradients.clamp(min=0))
+    alpha = plus_plus_alpha(gradients ** 2, activations * gradients ** 3)
+    return (alpha * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def _plus_plus(gradients, third_order, slopes):
-    below = 2 * gradients ** 2 + third_order
-    alpha = gradients ** 2 / torch.where(below == 0, 1, below) * (below != 0)
-    return (alpha * slopes).sum(dim=(-2, -1), keepdim=True)
-
-
-def sum_of_weights(activations, weights):
+def sum_of_weights(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 activations not multiplied: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return weights.expand_as(activations).sum(dim=-3)
 
 
-def maximum_over_channels(activations, weights):
+def maximum_over_channels(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 maximum over channels instead of sum: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights * activations).amax(dim=-3)
 
 
-def mean_of_channels(activations, weights):
+def mean_of_channels(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 mean over channels instead of sum: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights * activations).mean(dim=-3)
 
 
-def absolute_sum(activations, weights):
+def absolute_sum(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 sum of absolute values: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights * activations).abs().sum(dim=-3)
 
 
-def channels_in_another_order(activations, weights):
+def channels_in_another_order(activations: Tensor, weights: Tensor) -> Tensor:
     """C3 weights one channel off: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
     return (weights.roll(1, dims=-3) * activations).sum(dim=-3)
 
 
-def no_rectifying(cam):
-    """C4 no ReLU: cam (h,w) -> coarse (h,w)"""
-    return cam
-
-
-def absolute_value(cam):
+def absolute_value(cam: Tensor) -> Tensor:
     """C4 absolute value: cam (h,w) -> coarse (h,w)"""
     return cam.abs()
 
 
-def negative_evidence(cam):
+def negative_evidence(cam: Tensor) -> Tensor:
     """C4 the negative part: cam (h,w) -> coarse (h,w)"""
     return (-cam).clamp(min=0)
 
@@ -160,7 +145,7 @@ MISTAKES = [
     Mistake("C2", "mean over columns only", mean_over_columns_only, MEAN, OF_MEAN),
     Mistake("C2", "softmax over the weights", softmax_of_weights, MEAN, OF_MEAN),
     Mistake("C2", "activations in place of gradients", mean_activations, MEAN, OF_MEAN),
-    Mistake("C2", "no weights: every channel counts one", no_weights, MEAN),
+    Mistake("C2", "no weights: every channel counts one", equal_weights, MEAN),
     Mistake("C2", "gradients not averaged", elementwise_gradients, MEAN, OF_MEAN),
     Mistake("C2", "gradients averaged over the places", channel_weights, PLACE, OF_PLACE),
     Mistake("C2", "gradients not clamped", elementwise_gradients, PLACE, (positive_gradients,)),
@@ -179,7 +164,7 @@ MISTAKES = [
     Mistake("C3", "weights one channel off", channels_in_another_order, SUM, OF_SUM),
     Mistake("C3", "ReLU a stage early, before the sum", positive_sum, RELU, OF_SUM),
     Mistake("C3", "no ReLU before the sum", weighted_sum, "cams.positive_sum", (positive_sum,)),
-    Mistake("C4", "no ReLU", no_rectifying, RELU, (rectify,)),
+    Mistake("C4", "no ReLU", no_relu, RELU, (rectify,)),
     Mistake("C4", "absolute value in place of the ReLU", absolute_value, RELU, (rectify,)),
     Mistake("C4", "the negative part in place of the positive", negative_evidence, RELU, (rectify,)),
 ]

@@ -1,65 +1,72 @@
-"""C1 and A1: the right stages on the wrong recording. Another class, layer, head or score, or another image."""
-from collections.abc import Callable
+"""C1 and A1 done wrong: another class, layer, head, score or image is recorded.
+
+Letters: C classes. A batch passes through in front.
+"""
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from minixai.networks.cnn import CNN
 from minixai.score import class_score
-from minixai.trace import CaptureMode
+from minixai.trace import CaptureMode, CnnTrace, VitTrace
 from minixai.trace.foreign.layers import layers_to_compare
-from minixai.verification.mistakes import Mistake
+from minixai.verification.mistakes import Mistake, Recording
 
-FEW = 20            # classes: with no more than these, all are tried
-NEAR = 10           # otherwise the best scored ones, and those one off
+WrongTraces = Iterator[tuple[str, CnnTrace | VitTrace]]
+
+FEW = 20            # of networks with at most this many classes, all are tried
+NEAR = 10           # of others those with the highest logits, and the class indices next to the target
 
 
-def probability(logits, target):
+def probability(logits: Tensor, target: Tensor) -> Tensor:
     """C1 probability: logits (C), target (1) -> score (1)
 
-    The softmax's output in place of the logit. Its gradient is small where the network is sure, and mixes in every
-    other class.
+    The softmax's output in place of the logit. Its gradient is small where the class is nearly certain, and depends on
+    every other class.
     """
     return logits.softmax(dim=-1).gather(-1, target)
 
 
-def log_probability(logits, target):
+def log_probability(logits: Tensor, target: Tensor) -> Tensor:
     """C1 log probability: logits (C), target (1) -> score (1)"""
     return logits.log_softmax(dim=-1).gather(-1, target)
 
 
-def cross_entropy(logits, target):
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """C1 loss: logits (C), target (1) -> score (1)
 
-    What training lowers. It falls where the class score rises, so its gradient has the other sign.
+    The training loss, which falls where the class score rises. So its gradient has the other sign.
     """
     return -log_probability(logits, target)
 
 
-def minus_the_logit(logits, target):
+def minus_the_logit(logits: Tensor, target: Tensor) -> Tensor:
     """C1 minus the logit: logits (C), target (1) -> score (1)"""
     return -logits.gather(-1, target)
 
 
-def sum_of_all_logits(logits, target):
+def sum_of_all_logits(logits: Tensor, target: Tensor) -> Tensor:
     """C1 sum of all logits: logits (C), target (1) -> score (1)
 
-    logits.sum().backward(): no class is asked about, and every class answers at once.
+    logits.sum().backward(): the gradient of all classes together.
     """
     return logits.sum(dim=-1, keepdim=True)
 
 
 @dataclass(frozen=True)
 class WithScore:
-    """The same recording, of another number: a stage of its own, and the way to record with it."""
+    """A mistake of C1 or A1: the same recording with another score, a stage."""
     score: Callable
 
-    def __call__(self, recording):
+    def __call__(self, recording: Recording) -> WrongTraces:
+        """Yield the one trace, under an empty name."""
         yield "", recording.again(score=self.score)
 
 
-def other_class(recording):
-    """Another class was explained. The likeliest come first: what the network itself ranks high, then one off."""
+def other_class(recording: Recording) -> WrongTraces:
+    """Another class was explained. The likeliest come first: those with high logits, then neighbouring indices."""
     logits, target = recording.trace.logits, recording.trace.target
     if logits is None or not isinstance(logits, torch.Tensor):
         return
@@ -76,8 +83,8 @@ def _named(recording, target):
     return f"class {target}, {labels[target]}" if target < len(labels) else f"class {target}"
 
 
-def other_class_before_a_linear_head(recording):
-    """Every class there is, where one linear layer behind a mean makes their gradients free of charge."""
+def other_class_before_a_linear_head(recording: Recording) -> WrongTraces:
+    """Every class of a network with global average pooling and one linear layer, whose gradients need no pass."""
     network = recording.trace.network
     if network is None or not recording.trace.logits.shape[-1] > FEW:
         return
@@ -94,80 +101,80 @@ def other_class_before_a_linear_head(recording):
             yield _named(recording, other), replace(recording.trace, gradients=gradients, target=target)
 
 
-def other_layer(recording):
+def other_layer(recording: Recording) -> WrongTraces:
     """Another layer was read."""
     trace = recording.trace
     for name in layers_to_compare(recording.model, recording.image, trace.layer):
         try:
             yield name, recording.again(layer=name)
-        except ValueError:          # no gradient leads there, or it gives no maps behind the image's batch
+        except ValueError:          # the score does not depend on the layer, or the layer returns no maps (B,K,h,w)
             continue
 
 
-def other_tensor(recording):
-    """Where the network works in place or runs a layer twice, another of the layer's tensors was read."""
+def other_tensor(recording: Recording) -> WrongTraces:
+    """Another of the layer's tensors was read, where the network works in place or runs a layer twice."""
     model = recording.model
     if isinstance(model, CNN) and recording.trace.layer in model.layers:
-        return          # nothing there works in place
+        return          # no operation of our networks is in place
     for which, capture in (("what is made of it in place", CaptureMode(activations="after", gradients="after")),
                          ("what is made of it in place, with the gradient before", CaptureMode(activations="after")),
                          ("of its first run", CaptureMode(run="first"))):
         yield which, recording.again(capture=capture)
 
 
-def other_block(recording):
+def other_block(recording: Recording) -> WrongTraces:
     """Another block's attention was read."""
     for layer in range(recording.trace.attention.shape[-4]):
         if layer != recording.trace.layer:
             yield f"block {layer}", replace(recording.trace, layer=layer)
 
 
-def other_head(recording):
+def other_head(recording: Recording) -> WrongTraces:
     """Another head was read."""
     for head in range(recording.trace.attention.shape[-3]):
         if recording.trace.head is not None and head != recording.trace.head:
             yield f"head {head}", replace(recording.trace, head=head)
 
 
-def scores_before_the_softmax(recording):
-    """The dot products were read where the attention belongs."""
+def scores_before_the_softmax(recording: Recording) -> WrongTraces:
+    """The scores before the softmax were read in place of the attention."""
     scores = getattr(recording.trace, "scores", None)
     if scores is not None:
         yield "", replace(recording.trace, attention=scores)
 
 
-def gradients_of_the_scores(recording):
-    """The gradient was taken before the softmax, the attention after it."""
+def gradients_of_the_scores(recording: Recording) -> WrongTraces:
+    """The gradient is that of the scores before the softmax, the attention is after it."""
     gradients = getattr(recording.trace, "score_gradients", None)
     if gradients is not None:
         yield "", replace(recording.trace, attention_gradients=gradients)
 
 
-def no_gradients(recording):
-    """The gradient was left out: ones stand in its place."""
+def no_gradients(recording: Recording) -> WrongTraces:
+    """The gradient was left out, which equals a gradient of ones."""
     if recording.trace.attention_gradients is not None:
         yield "", replace(recording.trace, attention_gradients=torch.ones_like(recording.trace.attention))
 
 
-def red_and_blue_swapped(recording):
-    """The image was read as BGR (OpenCV's order) and given to a network of RGB."""
+def red_and_blue_swapped(recording: Recording) -> WrongTraces:
+    """The image was read as BGR (OpenCV's order) and given to a network for RGB."""
     yield "", recording.again(image=recording.image.flip(dims=(1,)))
 
 
-def mirrored_image(recording):
-    """The image was mirrored before the network saw it."""
+def mirrored_image(recording: Recording) -> WrongTraces:
+    """The image was mirrored before the forward pass."""
     yield "", recording.again(image=recording.image.flip(dims=(-1,)))
 
 
-def pixels_not_normalised(recording):
-    """The network was shown pixels in [0,1] as they are."""
+def pixels_not_normalised(recording: Recording) -> WrongTraces:
+    """The network was given pixels in [0,1] without normalisation."""
     pixels = _pixels(recording)
     if pixels is not None:
         yield "", recording.again(image=pixels)
 
 
-def other_mean_and_deviation(recording):
-    """The pixels were normalised with another network's numbers."""
+def other_mean_and_deviation(recording: Recording) -> WrongTraces:
+    """The pixels were normalised with another network's mean and deviation."""
     pixels, own = _pixels(recording), getattr(recording.model, "preprocess", None)
     for mean, std in (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)):
         if pixels is not None and (mean, std) != (tuple(own.mean), tuple(own.std)):

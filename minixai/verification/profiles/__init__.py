@@ -1,8 +1,8 @@
 """How each library computes a method: the recipe with that library's stages in place of the paper's.
 
-Two libraries rarely give the same heatmap for the same network, image and layer. Most of that is convention: where the
-ReLU stands, when the map is normalised, how it is enlarged, which of two tensors was kept. Some of it is a fault. Both
-are written down here as stages, one table entry a library and method, so that a map can be reproduced, not only judged.
+Two libraries rarely give the same heatmap for the same network, image and layer. Most differences are conventions: the
+place of the ReLU, when the map is normalised, how it is upsampled, which of two tensors is kept. Some are faults. Both
+are written here as stages, with one table entry for each library and method, so that a library's map can be reproduced.
 """
 from importlib import import_module
 from pkgutil import iter_modules
@@ -17,8 +17,8 @@ def _all():
     return tuple(profile for module in modules for profile in getattr(module, "PROFILES", ()))
 
 
-def profiles_of(method):
-    """Every profile of a method, those that follow the paper first."""
+def profiles_of(method: str) -> list[Profile]:
+    """Every profile of a method, those of the paper first."""
     return sorted((profile for profile in PROFILES if profile.method == method),
                   key=lambda profile: profile.library != "the paper")
 

@@ -1,57 +1,61 @@
-"""Captum 0.9.0 (https://captum.ai): its stages where they are not minixai's.
+"""Captum 0.9.0 (https://captum.ai): the stages that differ from minixai's.
 
-LayerGradCam and LayerGradientXActivation hand out the signed numbers at layer size. The ReLU is an option that is off;
-LayerAttribution.interpolate enlarges, by default with nearest; visualize_image_attr clips and colours. Each step is
-the user's choice, and each combination is a variant here. Like minixai, Captum keeps a copy of the layer's output.
+LayerGradCam and LayerGradientXActivation return the signed values at layer size. The ReLU is an option, off by default.
+LayerAttribution.interpolate upsamples, by default with nearest neighbour; visualize_image_attr clips and colours. The
+user chooses each step, and each combination is a variant here. Like minixai, Captum keeps a copy of the layer's output.
 """
+from torch import Tensor
+
 from minixai import heatmap
+from minixai.cams.gradient import not_zero
 from minixai.gradcam import rectify
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_sign, keep_the_values, stay_coarse, upsample_nearest
+from minixai.verification.profiles.stages import no_normalisation, no_relu, no_upsampling, upsample_nearest
 
 LIBRARY = "Captum 0.9.0"
 
 
-def _over_the_bulk(values):
-    """values (H,W) over the size at which the running sum of all sizes reaches 98 % of the whole, cut off at 1 and -1.
+def _scaled_without_outliers(values):
+    """values (H,W), divided by a threshold and clipped to [-1,1].
 
-    Whole maps of zeros, which the library refuses, stay zeros.
+    The threshold is the magnitude at which the cumulative sum of all magnitudes, in rising order, reaches 98 % of the
+    whole. Maps of zeros, which the library refuses, stay zeros.
     """
-    sizes = values.double().abs().flatten(-2).sort(dim=-1).values
-    running = sizes.cumsum(dim=-1)
-    reached = (running >= 0.98 * running[..., -1:]).int().argmax(dim=-1, keepdim=True)      # the first that does
-    bulk = sizes.gather(-1, reached)[..., None]
-    return (values / bulk.masked_fill(bulk == 0, 1)).clamp(-1, 1).to(values)
+    magnitudes = values.double().abs().flatten(-2).sort(dim=-1).values
+    cumulative = magnitudes.cumsum(dim=-1)
+    first = (cumulative >= 0.98 * cumulative[..., -1:]).int().argmax(dim=-1, keepdim=True)
+    threshold = magnitudes.gather(-1, first)[..., None]
+    return (values / not_zero(threshold)).clamp(-1, 1).to(values)
 
 
-def shown_absolute(full):
-    """M2 absolute value, clipped at the bulk: full (H,W) -> heatmap (H,W)
+def shown_absolute(full: Tensor) -> Tensor:
+    """M2 absolute value, outliers clipped: full (H,W) -> heatmap (H,W)
 
-    visualize_image_attr as it comes, sign="absolute_value": what is against the class looks like what is for it.
+    visualize_image_attr with its default, sign="absolute_value": positive and negative evidence look the same.
     """
-    return _over_the_bulk(full.abs())
+    return _scaled_without_outliers(full.abs())
 
 
-def shown_positive(full):
-    """M2 positive part, clipped at the bulk: full (H,W) -> heatmap (H,W)
+def shown_positive(full: Tensor) -> Tensor:
+    """M2 positive part, outliers clipped: full (H,W) -> heatmap (H,W)
 
-    visualize_image_attr with sign="positive": the ReLU comes after the map was enlarged.
+    visualize_image_attr with sign="positive": the ReLU comes after the upsampling.
     """
-    return _over_the_bulk(full.clamp(min=0))
+    return _scaled_without_outliers(full.clamp(min=0))
 
 
-def shown_signed(full):
-    """M2 both signs, clipped at the bulk: full (H,W) -> heatmap (H,W)
+def shown_signed(full: Tensor) -> Tensor:
+    """M2 both signs, outliers clipped: full (H,W) -> heatmap (H,W)
 
     visualize_image_attr with sign="all": from -1 to 1.
     """
-    return _over_the_bulk(full)
+    return _scaled_without_outliers(full)
 
 
-RECTIFIED = {"": keep_the_sign, "relu": rectify}
-ENLARGED = {"": stay_coarse, "nearest": upsample_nearest, "bilinear": heatmap.upsample}
+RECTIFIED = {"": no_relu, "relu": rectify}
+ENLARGED = {"": no_upsampling, "nearest": upsample_nearest, "bilinear": heatmap.upsample}
 SHOWN = {"shown absolute": shown_absolute, "shown positive": shown_positive, "shown signed": shown_signed}
-FINISHED = {"": keep_the_values, **SHOWN, "min-max by hand": heatmap.min_max}       # who saves a picture needs one
+FINISHED = {"": no_normalisation, **SHOWN, "min-max by hand": heatmap.min_max}       # to save the map as a picture
 
 
 def _profile(method, rectified="", enlarged="", shown=""):

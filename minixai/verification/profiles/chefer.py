@@ -1,53 +1,41 @@
 """Chefer et al.: the baselines of their first repository, and the method of their second.
 
 https://github.com/hila-chefer/Transformer-Explainability, for the paper of CVPR 2021: rollout, and Grad-CAM over heads.
-What its own method hands back through the layers (LRP) is no method of minixai. Its visualiser normalises a whole batch
-together; the batch that it comes with is one image.
+Its own method (LRP) is no method of minixai. Its visualiser normalises a whole batch together; in its notebooks the
+batch is one image.
 https://github.com/hila-chefer/Transformer-MM-Explainability, for the paper of ICCV 2021: minixai's `chefer`, and a CLIP
 notebook that reads the last layer alone.
 """
+from torch import Tensor
+
 from minixai import heatmap
-from minixai.attention import multiply_layers, one_layer
+from minixai.attention import one_layer
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_values, stay_coarse
+from minixai.verification.profiles.stages import (
+    min_max_over_batch,
+    multiply_layers_from_second,
+    no_normalisation,
+    no_upsampling,
+)
 
 FIRST, SECOND = "Transformer-Explainability", "Transformer-MM-Explainability"
 
 
-def product_from_the_second_layer(mixing, layer):
-    """A4 multiply down to the second layer: mixing (L,T,T), layer -> cls_attention (1,T)
-
-    start_layer=1 of generate_rollout: the first layer is left out, so the map is of tokens that already mixed once.
-    """
-    if layer % mixing.shape[-3] < 1:
-        raise ValueError("a rollout from the second layer on needs two layers or more")
-    return multiply_layers(mixing[..., 1:, :, :], layer % mixing.shape[-3] - 1)
-
-
-def heads_weighted_by_gradient(attention, attention_gradients, prefix_tokens):
+def heads_weighted_by_gradient(attention: Tensor, attention_gradients: Tensor, prefix_tokens: int) -> Tensor:
     """A2 Grad-CAM over heads: attention (L,M,T,T), attention_gradients (L,M,T,T), prefix_tokens -> fused (L,T,T)
 
-    generate_cam_attn: a head's weight is the mean gradient of what CLS takes from the patches; the weighted mean of the
-    heads, then its positive part. Heads are the channels of Grad-CAM, the CLS row its feature map. Where no patch is
-    left the repository divides 0 by 0; here the map is zeros.
+    generate_cam_attn: the heads are the channels of Grad-CAM, and the CLS row is the feature map. The weight of a head
+    is the mean gradient of the CLS row over the patches; then the weighted mean of the heads, and its positive part.
+    Where nothing is positive the repository divides 0 by 0; here the map is zeros.
     """
     weights = attention_gradients[..., :1, prefix_tokens:].mean(dim=-1, keepdim=True)
     return (weights * attention).mean(dim=-3).clamp(min=0)
 
 
-def min_max_of_the_batch(full):
-    """M2 min-max over the whole batch: full (H,W) -> heatmap (H,W)
-
-    One smallest and one largest value for all images: an image with a weak map comes out dark beside a strong one.
-    """
-    span = full.max() - full.min()
-    return (full - full.min()) / span.masked_fill(span == 0, 1)
-
-
-AS_RETURNED = {"M1": stay_coarse, "M2": keep_the_values}
-AT_LAYER_SIZE = {"M1": stay_coarse, "M2": heatmap.min_max}
-SEVERAL_TOGETHER = {"M2": min_max_of_the_batch}
-FROM_THE_SECOND = {"A4": product_from_the_second_layer}
+AS_RETURNED = {"M1": no_upsampling, "M2": no_normalisation}
+AT_LAYER_SIZE = {"M1": no_upsampling, "M2": heatmap.min_max}
+SEVERAL_TOGETHER = {"M2": min_max_over_batch}
+FROM_THE_SECOND = {"A4": multiply_layers_from_second}        # start_layer=1 of generate_rollout
 GRADCAM = {"A2": heads_weighted_by_gradient}
 LAST = {"A4": one_layer}
 TOGETHER = "Several images are brought to [0,1] together, by the smallest and largest value of all."

@@ -1,36 +1,38 @@
-"""The stages of pytorch-grad-cam 1.5.7 that are not minixai's; pytorch_grad_cam.py says which method has which.
+"""The stages of pytorch-grad-cam 1.5.7 that differ from minixai's; pytorch_grad_cam.py says which method has which.
 
 Letters: K channels, h x w the layer, H x W the image, L terms of a sum, C classes. A batch passes through in front.
 """
 import numpy as np
 import torch
+from torch import Tensor
 
 from minixai import heatmap
-from minixai.cams import kernel_component
-from minixai.cams.asked import ask_again, in_chunks
+from minixai.cams import kernel_pca_component
+from minixai.cams.gradient_free import in_chunks, weights_per_image
+from minixai.cams.patterns import k_sigma_masks
 from minixai.score import class_score
 from minixai.trace import CaptureMode
 
 
-def min_max_first(coarse, size):
+def min_max_first(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 min-max, then upsample: coarse (h,w), size -> full (H,W)
 
-    The min-max at layer size makes no difference to what the last one gives, but for its epsilon.
+    Except for its epsilon, the min-max at layer size does not change the result of the last min-max.
     """
     return heatmap.upsample(min_max_with_epsilon(coarse), size)
 
 
-def min_max_with_epsilon(full):
+def min_max_with_epsilon(full: Tensor) -> Tensor:
     """M2 min-max with an epsilon: full (H,W) -> heatmap (H,W)
 
-    1e-7 is added to the largest value, so a flat map gives zeros. Run in M1 and again here: only a map as faint as
-    1e-14 comes out half as bright.
+    1e-7 is added to the largest value, so a flat map gives zeros. It runs in M1 and again here, so only a map with a
+    maximum of about 1e-14 is dimmed by half.
     """
     above = full - full.amin(dim=(-2, -1), keepdim=True)
     return above / (1e-7 + above.amax(dim=(-2, -1), keepdim=True))
 
 
-def activation_weighted_mean(activations, gradients):
+def activation_weighted_mean(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 mean weighted by activation, with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     XGrad-CAM with 1e-7 added to the sum of the activations, whatever the sum's sign.
@@ -39,79 +41,77 @@ def activation_weighted_mean(activations, gradients):
     return (gradients * activations / (total + 1e-7)).sum(dim=(-2, -1), keepdim=True)
 
 
-def plus_plus_weights(activations, gradients):
+def plus_plus_weights(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 second-order weights with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
-    Grad-CAM++ with 1e-6 added below the line. It outweighs 2 g^2 as soon as |g| < 7e-4, which is common.
+    Grad-CAM++ with 1e-6 added to the denominator. It outweighs 2 g^2 where |g| < 7e-4, which is common.
     """
     total = activations.sum(dim=(-2, -1), keepdim=True)
     below = 2 * gradients ** 2 + total * gradients ** 3 + 1e-6
     return (gradients ** 2 / below * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def rare_and_strong(activations):
-    """C2 share of strong places: activations (K,h,w) -> weights (K,1,1)
+def k_sigma_share(activations: Tensor) -> Tensor:
+    """C2 share of the k-sigma mask: activations (K,h,w) -> weights (K,1,1)
 
-    FEM the other way round: the paper weighs a channel's strong places, those two standard deviations above its mean,
-    by the mean of the channel; here their share is the weight, and the activations are what is weighed.
+    FEM with the roles exchanged. The paper weighs the mask of positions two standard deviations above the channel's
+    mean by that mean. Here the weight is the mask's share of all positions, and the activations are weighed.
     """
-    mean = activations.mean(dim=(-2, -1), keepdim=True)
-    deviation = activations.std(dim=(-2, -1), keepdim=True, correction=0)
-    return (activations > mean + 2 * deviation).to(activations.dtype).mean(dim=(-2, -1), keepdim=True)
+    return k_sigma_masks(activations).to(activations.dtype).mean(dim=(-2, -1), keepdim=True)
 
 
-def centred_component(activations):
-    """C3 strongest pattern, centred: activations (K,h,w) -> cam (h,w)
+def centred_component(activations: Tensor) -> Tensor:
+    """C3 first component, centred: activations (K,h,w) -> cam (h,w)
 
-    Eigen-CAM on features less their mean over the places, so the map's sum is zero. The sign is the one that LAPACK
-    leaves: chance, and on another machine it may be the other.
+    Eigen-CAM on features minus their mean over the positions, so the map's sum is zero. The sign is LAPACK's, which is
+    arbitrary and may differ on another machine.
     """
-    places = activations.flatten(-2).transpose(-2, -1).cpu().numpy()                # (N,K), N = h·w
-    centred = places - places.mean(axis=-2, keepdims=True)
-    vectors = np.linalg.svd(centred, full_matrices=False)[2]                        # rows: the patterns, (N or K, K)
+    features = activations.flatten(-2).transpose(-2, -1).cpu().numpy()              # (N,K), N = h·w
+    centred = features - features.mean(axis=-2, keepdims=True)
+    vectors = np.linalg.svd(centred, full_matrices=False)[2]                        # rows: components, (N or K, K)
     projected = torch.from_numpy(centred @ vectors[..., 0, :, None])[..., 0].to(activations)
     return projected.unflatten(-1, activations.shape[-2:])
 
 
-def centred_component_turned(activations):
-    """C3 strongest pattern, centred, turned: activations (K,h,w) -> cam (h,w)
+def centred_component_negated(activations: Tensor) -> Tensor:
+    """C3 first component, centred, negated: activations (K,h,w) -> cam (h,w)
 
-    The same with the other sign, which is as good an answer to the same question.
+    The other sign, which LAPACK may give as well.
     """
     return -centred_component(activations)
 
 
-def centred_evidence(activations, weights):
-    """C3 strongest pattern of the evidence, centred: activations (K,h,w), weights (K,1,1) -> cam (h,w)
+def eigen_smooth(activations: Tensor, weights: Tensor) -> Tensor:
+    """C3 first component of the weighted activations: activations (K,h,w), weights (K,1,1) -> cam (h,w)
 
-    In place of the sum over the channels; the library calls it eigen_smooth. The sign is LAPACK's, by chance.
+    Centred, in place of the sum over the channels: the library's option eigen_smooth. The sign is LAPACK's, arbitrary.
     """
     return centred_component(weights * activations)
 
 
-def centred_evidence_turned(activations, weights):
-    """C3 strongest pattern of the evidence, centred, turned: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
-    return -centred_evidence(activations, weights)
+def eigen_smooth_negated(activations: Tensor, weights: Tensor) -> Tensor:
+    """C3 first component of the weighted activations, negated: activations (K,h,w), weights (K,1,1) -> cam (h,w)"""
+    return -eigen_smooth(activations, weights)
 
 
-def largest_place_positive(activations):
-    """C3 curved pattern, its largest place positive: activations (K,h,w) -> cam (h,w)
+def kernel_pca_component_sign_flipped(activations: Tensor) -> Tensor:
+    """C3 first kernel principal component, largest entry positive: activations (K,h,w) -> cam (h,w)
 
-    KPCA-CAM; the sign is scikit-learn's choice: the place where the component is largest in size is made positive.
+    KPCA-CAM with the sign of scikit-learn: the entry with the largest magnitude is made positive.
     """
-    cam = kernel_component(activations)
-    places = cam.flatten(-2)
-    largest = places.gather(-1, places.abs().argmax(dim=-1, keepdim=True))
+    cam = kernel_pca_component(activations)
+    entries = cam.flatten(-2)
+    largest = entries.gather(-1, entries.abs().argmax(dim=-1, keepdim=True))
     return cam * largest[..., None].sign()
 
 
-def softmax_of_scores(activations, network):
+def softmax_of_masked_scores(activations: Tensor, network) -> Tensor:
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
-    Score-CAM as the library has it: masks with align_corners=True, the class's logit of each masked image, and a
-    softmax of these over the channels, which leaves most of the weight to a few of them.
+    The library's Score-CAM: masks with align_corners=True, the class's logit of each masked image, and a softmax of
+    these over the channels, which gives most of the weight to a few of them.
     """
-    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+    return weights_per_image(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
 
 
 def _masked_scores(maps, network, index):
@@ -123,15 +123,16 @@ def _masked_scores(maps, network, index):
         yield network.of(image * (masks - low) / (high - low + 1e-8))[:, network.target[index]]
 
 
-def ablation_weights(activations, network):
-    """C2 score lost to the library's ablation: activations (K,h,w), network -> weights (K,1,1)
+def ablation_weights(activations: Tensor, network) -> Tensor:
+    """C2 ablation weights with the library's values: activations (K,h,w), network -> weights (K,1,1)
 
-    Ablation-CAM. A channel becomes zero only where the smallest activation is zero; else ten million below that, and
-    for each further one of the 32 channels in a batch ten million less. Divided by y, not |y|: a negative score
-    turns the map over. What is ablated is what the layer's memory holds after the pass, on a GPU too.
+    Ablation-CAM. A channel is set to zero only if the smallest activation is zero. Otherwise it is set to ten million
+    below that, and to ten million less for each further one of the 32 channels in a batch. The drop is divided by y,
+    not |y|, so a negative score inverts the map. The ablated tensor is the one in the layer's memory after the forward
+    pass, on a GPU too.
     """
     ablated = network.again(capture=CaptureMode(activations="after")).activations
-    return ask_again(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
+    return weights_per_image(ablated.reshape(activations.shape), network, _ablated_in_batches, "Ablation-CAM")
 
 
 def _ablated_in_batches(maps, network, index, batch=32):
@@ -145,11 +146,11 @@ def _ablated_in_batches(maps, network, index, batch=32):
         yield (whole - network.after(without, index)[:, target]) / whole
 
 
-def class_less_likely_others(logits, target):
-    """C1 class score less that of similar classes, by probability: logits (C), target (1) -> score (1)
+def difference_weighted_by_probability(logits: Tensor, target: Tensor) -> Tensor:
+    """C1 difference to similar classes, weighted by probability: logits (C), target (1) -> score (1)
 
-    Finer-CAM: the differences to the three classes whose logits are nearest, averaged by these classes'
-    probabilities, which are differentiated too. Nothing is left of what the classes have in common (gamma = 1).
+    Finer-CAM: the mean difference to the three classes with the nearest logits, weighted by these classes'
+    probabilities, which are differentiated too. The similar classes' score is subtracted whole (gamma = 1).
     """
     score = class_score(logits, target)
     distance = (logits - score).abs().detach().scatter(-1, target, -1)
@@ -159,11 +160,11 @@ def class_less_likely_others(logits, target):
     return differences.sum(dim=-1, keepdim=True) / (probabilities.sum(dim=-1, keepdim=True) + 1e-9)
 
 
-def full_gradient_by_channel(network):
+def full_gradient_by_channel(network) -> Tensor:
     """C2 full gradient, channel by channel: network -> weights (L,H,W)
 
-    FullGrad with a min-max of its own for every channel, so a channel with hardly any gradient counts as much as the
-    strongest. Biases are looked for in layers of the very types Conv2d and BatchNorm2d; elsewhere they are left out.
+    FullGrad with a separate min-max for every channel, so that channels with small and large gradients count the same.
+    Only biases of modules of exactly the types Conv2d and BatchNorm2d are included.
     """
     terms = [term for name, term in network.full_gradient() if name == "image" or _has_a_bias(network.model, name)]
     maps = [min_max_with_epsilon(term.abs()).sum(dim=-3) for term in terms]

@@ -1,67 +1,69 @@
-"""torch-cam 0.5.0 (https://github.com/frgfm/torch-cam): its stages where they are not minixai's.
+"""torch-cam 0.5.0 (https://github.com/frgfm/torch-cam): the stages that differ from minixai's.
 
-Every map stays at layer size and is brought to [0,1] there, with an epsilon; who wants a picture enlarges it, which is
-a variant here. It keeps the tensor object that the layer returned and looks at it after the pass, so where the network
-works in place both the activations and their gradient are those of what was made of it.
+Every map stays at layer size and is scaled to [0,1] there, with an epsilon. Upsampled maps are variants here. The
+library keeps the tensor object that the layer returned and reads it after the forward pass. Where the network works in
+place, activations and gradients are therefore those of the overwritten tensor.
 
 Left out: SS-CAM, IS-CAM, RefineCAM and LeGrad, which are no methods of minixai.
 """
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from minixai import heatmap
-from minixai.cams.asked import ask_again, in_chunks
+from minixai.cams.gradient_free import in_chunks, weights_per_image
 from minixai.gradcam import weighted_sum
 from minixai.progress import watched
 from minixai.trace import CaptureMode
 from minixai.verification.profiles.profile import Profile
-from minixai.verification.profiles.stages import keep_the_sign, keep_the_values, stay_coarse
+from minixai.verification.profiles.stages import no_normalisation, no_relu, no_upsampling
 
 LIBRARY = "torch-cam 0.5.0"
-WHAT_WAS_MADE_OF_IT = CaptureMode(activations="after", gradients="after")
+AS_OVERWRITTEN = CaptureMode(activations="after", gradients="after")
 
 
-def min_max_with_epsilon(full):
+def min_max_with_epsilon(full: Tensor) -> Tensor:
     """M2 min-max with an epsilon: full (H,W) -> heatmap (H,W)
 
-    1e-8 is added to the largest value: a flat map gives zeros, and one as faint as 1e-8 comes out half as bright.
+    1e-8 is added to the largest value. A flat map gives zeros; a map with a maximum of 1e-8 is dimmed by half.
     """
     above = full - full.amin(dim=(-2, -1), keepdim=True)
     return above / (above.amax(dim=(-2, -1), keepdim=True) + 1e-8)
 
 
-def min_max_then_upsample(coarse, size):
+def min_max_then_upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 min-max, then upsample: coarse (h,w), size -> full (H,W)
 
-    F.interpolate on what the library gave, and no second min-max: the picture's highest value may lie below 1.
+    F.interpolate without a second min-max, so the highest value may lie below 1.
     """
     return heatmap.upsample(min_max_with_epsilon(coarse), size)
 
 
-def min_max_then_bicubic(coarse, size):
+def min_max_then_bicubic(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     """M1 min-max, then bicubic: coarse (h,w), size -> full (H,W)
 
-    As overlay_mask enlarges a map, by Pillow's bicubic filter, which overshoots: values lie a little outside [0,1].
+    overlay_mask upsamples with Pillow's bicubic filter, which overshoots: values lie a little outside [0,1].
     """
     h, w = coarse.shape[-2:]
     maps = min_max_with_epsilon(coarse).reshape(-1, 1, h, w)
-    # With antialias torch takes Pillow's bicubic kernel (a = -0.5); without, another one (a = -0.75).
+    # With antialias torch uses Pillow's bicubic kernel (a = -0.5); without, another one (a = -0.75).
     full = F.interpolate(maps, size=tuple(size), mode="bicubic", align_corners=False, antialias=True)
     return full.reshape(*coarse.shape[:-2], *size)
 
 
-def cubed_gradients(gradients):
+def cubed_gradients(gradients: Tensor) -> Tensor:
     """C2 sum of cubed gradients: gradients (K,h,w) -> weights (K,1,1)
 
-    Grad-CAM++ as it comes out: the line that divides alpha's numerator g^2 by its denominator divides a copy, so alpha
-    stays g^2, and with relu(g) the weight is the sum of relu(g)^3.
+    Grad-CAM++ with a fault: the line that divides alpha's numerator g^2 by its denominator divides a copy. So alpha
+    stays g^2, and the weight is the sum of relu(g)^3.
     """
     return (gradients ** 2 * gradients.clamp(min=0)).sum(dim=(-2, -1), keepdim=True)
 
 
-def activation_weighted_mean(activations, gradients):
+def activation_weighted_mean(activations: Tensor, gradients: Tensor) -> Tensor:
     """C2 mean weighted by activation, with an epsilon: activations (K,h,w), gradients (K,h,w) -> weights (K,1,1)
 
     XGrad-CAM with 1e-8 added to the sum of the activations, whatever the sum's sign.
@@ -70,13 +72,13 @@ def activation_weighted_mean(activations, gradients):
     return (gradients * activations).sum(dim=(-2, -1), keepdim=True) / (total + 1e-8)
 
 
-def softmax_of_scores(activations, network):
+def softmax_of_masked_scores(activations: Tensor, network) -> Tensor:
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
-    Score-CAM as the library has it: min-max at layer size, then upsampled masks, the class's logit of each masked
-    image, and a softmax of these over the channels. The logit of the whole image, which it subtracts, cancels there.
+    The library's Score-CAM: masks with min-max at layer size, then upsampled; the class's logit of each masked image;
+    a softmax of these over the channels. The logit of the whole image, which it subtracts, cancels in the softmax.
     """
-    return ask_again(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
+    return weights_per_image(activations, network, _masked_scores, "Score-CAM").softmax(dim=-3)
 
 
 def _masked_scores(maps, network, index):
@@ -86,43 +88,43 @@ def _masked_scores(maps, network, index):
         yield network.of(image * masks[:, None])[:, network.target[index]]
 
 
-def smooth_plus_plus_weights(activations, network):
+def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
     """C2 second-order weights over noisy copies: activations (K,h,w), network -> weights (K,1,1)
 
-    Smooth Grad-CAM++ as the library has it. g^2 and g^3 are means over the copies, but relu(g) is the last one's.
-    Below alpha's line stands the sum of A g^3, where the paper has the sum of A times g^3. 1e-8 is added there.
+    The library's Smooth Grad-CAM++. g^2 and g^3 are means over the copies, but relu(g) is the last copy's. Alpha's
+    denominator has the sum of A g^3, where the paper has the sum of A times g^3, and an epsilon of 1e-8.
     """
-    # In double: below the line, terms of both signs nearly cancel at some places.
+    # In double: in the denominator, terms of both signs nearly cancel at some positions.
     copies = [copy.gradients.double() for copy in watched(_noisy_copies(network), "Smooth Grad-CAM++")]
     square, cube = (sum(gradients ** power for gradients in copies) / len(copies) for power in (2, 3))
     alpha = square / (2 * square + (cube * activations).sum(dim=(-2, -1), keepdim=True) + 1e-8)
     return (alpha * copies[-1].clamp(min=0)).sum(dim=(-2, -1), keepdim=True).to(activations)
 
 
-def sum_of_the_last_copy(weights, network):
+def sum_of_the_last_copy(weights: Tensor, network) -> Tensor:
     """C3 weighted sum of the last noisy copy: weights (K,1,1), network -> cam (h,w)
 
-    Not of the image's own activations: the hook that keeps them also ran for the copies, and the last one stayed.
+    The hook that keeps the activations also runs for the copies, so those of the last copy replace the image's own.
     """
     *_, last = _noisy_copies(network)
     return weighted_sum(last.activations, weights)
 
 
 def _noisy_copies(network, count=4, deviation=0.3):
-    """Traces of the image plus noise, as drawn from torch's global generator after torch.manual_seed(0)."""
+    """Traces of the image plus the noise that torch's global generator gives after torch.manual_seed(0)."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(count):
         noise = deviation * torch.randn(network.image.shape, generator=generator, dtype=torch.float32)
         yield network.again(image=network.image + noise.to(network.image))
 
 
-def largest_of_layers(heatmap_of, image, target, layers):
-    """fuse_cams on maps of several layers: brought to the size of the largest, then the maximum at each place."""
+def largest_of_layers(heatmap_of: Callable, image: Tensor, target, layers: list) -> Tensor:
+    """fuse_cams on maps of several layers: upsampled to the size of the largest, then the maximum at each position."""
     return _largest([heatmap_of(image, target, layer) for layer in layers])
 
 
-def largest_of_layers_through_tanh(heatmap_of, image, target, layers):
-    """fuse_cams of LayerCAM: tanh(2 M) of each map first, so that faint cells come up."""
+def largest_of_layers_through_tanh(heatmap_of: Callable, image: Tensor, target, layers: list) -> Tensor:
+    """fuse_cams of LayerCAM: tanh(2 M) of each map first, which raises small values."""
     return _largest([torch.tanh(2 * heatmap_of(image, target, layer)) for layer in layers])
 
 
@@ -132,7 +134,7 @@ def _largest(maps):
 
 
 METHODS = {     # method: the stages that differ, and how that departs from the paper
-    "cam": ({"C4": keep_the_sign}, ""),
+    "cam": ({"C4": no_relu}, ""),
     "gradcam": ({}, ""),
     "gradcampp": ({"C2": cubed_gradients}, "Alpha's denominator has no effect: the weight is the sum of relu(g)^3."),
     "smoothgradcampp": ({"C2": smooth_plus_plus_weights, "C3": sum_of_the_last_copy},
@@ -140,16 +142,16 @@ METHODS = {     # method: the stages that differ, and how that departs from the 
     "finercam": ({}, ""),
     "xgradcam": ({"C2": activation_weighted_mean}, ""),
     "layercam": ({}, ""),
-    "scorecam": ({"C2": softmax_of_scores},
+    "scorecam": ({"C2": softmax_of_masked_scores},
                  "A softmax over the channels' logits takes the place of the class's probability."),
 }
 FINISHES = {
-    "": {"M1": stay_coarse, "M2": min_max_with_epsilon},
-    "not normalised": {"M1": stay_coarse, "M2": keep_the_values},
-    "resized": {"M1": min_max_then_upsample, "M2": keep_the_values},
-    "overlay_mask": {"M1": min_max_then_bicubic, "M2": keep_the_values},
+    "": {"M1": no_upsampling, "M2": min_max_with_epsilon},
+    "not normalised": {"M1": no_upsampling, "M2": no_normalisation},
+    "resized": {"M1": min_max_then_upsample, "M2": no_normalisation},
+    "overlay_mask": {"M1": min_max_then_bicubic, "M2": no_normalisation},
 }
-PROFILES = tuple(Profile(LIBRARY, method, {**stages, **finish}, variant, WHAT_WAS_MADE_OF_IT, departs,
+PROFILES = tuple(Profile(LIBRARY, method, {**stages, **finish}, variant, AS_OVERWRITTEN, departs,
                          usual=variant != "overlay_mask")
                  for method, (stages, departs) in METHODS.items() for variant, finish in FINISHES.items())
 
