@@ -16,5 +16,5 @@ from minixai.trace.cnn import AS_RETURNED, CaptureMode, CnnTrace, record_cnn
 from minixai.trace.common import NO_CLASS, index_in, logits_of
 from minixai.trace.vit import ALSO, VitTrace, is_vit, reader_of, record_vit, token_layer
 
-__all__ = ["ALSO", "AS_RETURNED", "NO_CLASS", "CnnTrace", "CaptureMode", "VitTrace", "index_in", "is_vit", "logits_of", "reader_of",
-           "record_cnn", "record_vit", "token_layer"]
+__all__ = ["ALSO", "AS_RETURNED", "NO_CLASS", "CaptureMode", "CnnTrace", "VitTrace", "index_in", "is_vit",
+           "logits_of", "reader_of", "record_cnn", "record_vit", "token_layer"]
