@@ -3,6 +3,12 @@ import os
 import stat
 import tempfile
 import zipfile
+from contextlib import contextmanager, suppress
+
+try:
+    import fcntl
+except ImportError:     # Windows
+    fcntl = None
 
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"),
          (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket"))
@@ -72,6 +78,47 @@ def _nearest(folder):
         except FileNotFoundError:
             pass
     raise FileNotFoundError
+
+
+@contextmanager
+def alone_in(folder):
+    """Make a folder, and hold it until the block ends. Folders that were made and are empty then are removed.
+
+    OSError if they cannot be made, or if another process holds the folder. Where the system has no such locks (Windows,
+    some network disks) nothing is held.
+    """
+    made = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise one_line(folder, error) from None
+    try:
+        with _locked(folder):
+            yield
+    finally:
+        for each in made:       # from the inside out
+            with suppress(OSError):     # it is not empty
+                each.rmdir()
+
+
+@contextmanager
+def _locked(folder):
+    """The lock goes with the process, however that ends."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OSError(f"{shown(folder)}: another run writes into this folder; wait for it, or use another") from None
+    except OSError:         # a disk without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def zip_parts(file):
