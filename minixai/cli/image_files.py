@@ -75,10 +75,12 @@ class ImageFiles:
         return Opened(photo, size, image)
 
     def draw(self, job, opened: Opened, result: Explanation, index: int) -> tuple[Image.Image, dict]:
-        """Save the pictures of the stages. Returns what `save` needs; the rest of the Explanation can go.
+        """Save the pictures of the stages. Returns what `save` needs besides the job.
 
         To be called in the main thread: matplotlib is made for one.
         """
+        # From here on the pictures may be those of another question than the record that is there.
+        (self.folder / RECORD.format(job.name)).unlink(missing_ok=True)
         figures = {"stages": lambda: result.figure(index=index), "heads": lambda: every_head(result, index)}
         for kind, name in zip(self.kinds, self.further(job.name)):
             save(self.folder / name, figures[kind]().savefig, **PNG)

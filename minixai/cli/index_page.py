@@ -18,7 +18,7 @@ h2 { font-size: 1.2rem; margin: 32px 0 8px; }
 p { max-width: 45rem; margin: 8px 0; }
 a { color: #0b57a4; }
 .images { list-style: none; padding: 0; display: grid; gap: 12px;
-          grid-template-columns: repeat(auto-fill, minmax(min(160px, 45%), 1fr)); }
+          grid-template-columns: repeat(auto-fill, minmax(min(180px, 45%), 1fr)); }
 .images li { border: 1px solid #d5d5d5; border-radius: 6px; overflow: hidden; min-width: 0; }
 .images img { display: block; width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: #eee; }
 .images li > div { padding: 6px 10px 10px; font-size: 0.875rem; overflow-wrap: anywhere; }
@@ -58,8 +58,8 @@ def page(title: str, cards: Iterable[Card], failed: Iterable[str]) -> str:
         f"<h1>{count}</h1>",
         f"<p>{_text(title)}.</p>",
         "<p>Blue is the lowest value of a heatmap, red the highest. Each heatmap has its own scale, so colours cannot",
-        "be compared between images. The network did not see what is dark. The number is the class's softmax",
-        "probability.</p>",
+        "be compared between images. The network did not see the darkened parts. The number is the softmax",
+        "probability of the class.</p>",
         '<ul class="images">',
         *map(_card, cards),
         "</ul>"]
@@ -73,11 +73,11 @@ def _card(card):
     overlay, record, thumbnail = (_link(kind.format(card.name)) for kind in (OVERLAY, RECORD, THUMBNAIL))
     links = [f'<a href="{_link(name)}">{Path(name).stem.rpartition("_")[2]}</a>' for name in card.further]
     links.append(f'<a href="{record}">numbers</a>')
-    photo = _text(card.photo)
+    photo, name = _text(card.photo), _text(Path(*Path(card.photo).parts[-2:]))
     return "".join((
         f'<li><a href="{overlay}"><img loading="lazy" src="{thumbnail}" alt="overlay of {photo}"></a><div>',
         f'<div class="class"><span>{_text(card.label)}</span><span>{card.score}</span></div>',
-        f'<div class="photo">{photo}</div>',
+        f'<div class="photo" title="{photo}">{name}</div>',
         f'<div class="empty">empty: {_text(card.empty)}</div>' if card.empty else "",
         f'<div>{" · ".join(links)}</div></div></li>'))
 
