@@ -116,15 +116,19 @@ def test_the_overlay_is_the_heatmap_on_the_photo(photos, out):
         assert np.abs(np.asarray(overlay) - expected).mean() < 4        # of 255: JPEG
 
 
-@pytest.mark.parametrize("size, photo_size", [((12, 20), (71, 39)), ((20, 12), (31, 90)), ((16, 16), (40, 40))])
+@pytest.mark.parametrize("size, photo_size, crop, most", [
+    ((12, 20), (71, 39), 1.0, 4), ((16, 16), (40, 40), 0.7, 4), ((96, 96), (300, 200), 1.0, 4),
+    ((20, 12), (31, 90), 0.7, 40), ((96, 96), (40, 31), 1.0, 40),      # the box's edges lie between pixels
+    ((96, 96), (301, 200), 1.0, 8)])
 @pytest.mark.parametrize("empty", [False, True])
-def test_the_quick_overlay_is_that_of_one_image(size, photo_size, empty):
+def test_the_quick_overlay_is_that_of_one_image(size, photo_size, crop, most, empty):
     random = np.random.default_rng(0)
     photo = Image.fromarray(random.integers(0, 256, (*photo_size[::-1], 3), np.uint8))
     heatmap = min_max(upsample(torch.from_numpy(random.random((3, 4))).float(), size)) * (not empty)
-    for preprocess in (Preprocess(size), Preprocess(size, crop=0.7)):
-        quick = np.asarray(quick_overlay(photo, heatmap, preprocess)).astype(int)
-        assert np.abs(quick - on_photo(photo, heatmap, preprocess)).max() <= (0 if empty else 4)
+    preprocess = Preprocess(size, crop=crop)
+    quick = np.asarray(quick_overlay(photo, heatmap.numpy(), preprocess)).astype(int)
+    difference = np.abs(quick - on_photo(photo, heatmap, preprocess))
+    assert difference.max() <= (0 if empty else most) and difference.mean() < 2
 
 
 def test_a_large_photo_gets_a_smaller_overlay_and_the_same_heatmap(tmp_path, out):
@@ -243,6 +247,20 @@ def test_few_photos_are_open_at_once(photos, out, monkeypatch):
         Image.new("RGB", (40, 30)).save(photos / f"more{number:02d}.png")
     assert run(photos, *SMALL, out=out) == 0
     assert len(alive) == 63 and max(most) <= 30
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_torch_leaves_half_of_the_cores_to_the_other_threads(threads, photos, out, monkeypatch):
+    used, before = [], torch.get_num_threads()
+    explain = question.explain
+    monkeypatch.setattr(question, "explain", lambda *arguments: (
+        used.append(torch.get_num_threads()), explain(*arguments))[1])
+    torch.set_num_threads(threads)
+    try:
+        assert run(photos, *SMALL, out=out) == 0
+        assert torch.get_num_threads() == threads and set(used) == {max(1, threads // 2)}
+    finally:
+        torch.set_num_threads(before)
 
 
 # ---------------------------------------------------------------------------------------------------------- the names

@@ -86,11 +86,15 @@ class FolderRun:
         self.failed = []            # a line each
         self.refused = []           # the reasons why images were refused, as long as none was explained
         self.batch = 1              # until it is known how much is recorded of one image
-        self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+        # torch gets one thread in each of these, and half of the cores in the main thread: a computation of several
+        # threads waits for the last of them, which would wait for a core.
+        self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,))
 
     def explain(self, paths: list[Path]):
         """Explain all images. Raises only what no single image is to blame for."""
         self.progress = Progress(len(paths))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, threads // 2))
         with warnings.catch_warnings():
             # Set once for all threads: those that open photos at the same time change and restore the same filters.
             warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -99,6 +103,7 @@ class FolderRun:
                 self._explain(self._jobs(paths))
             finally:
                 self.pool.shutdown(cancel_futures=True)
+                torch.set_num_threads(threads)
                 self.progress.wipe()
 
     def finish(self, total: int, problems: list[str]) -> int:

@@ -90,13 +90,13 @@ class ImageFiles:
 
     def save(self, job, photo: Image.Image, record: dict) -> dict:
         """Save overlay, thumbnail and record. Returns the record."""
-        heatmap = torch.from_numpy(record["heatmap"])
+        heatmap = record["heatmap"]
         if self.question.own_overlay:
-            overlay = Image.fromarray(on_photo(photo, heatmap, self.preprocess))
+            overlay = Image.fromarray(on_photo(photo, torch.from_numpy(heatmap), self.preprocess))
         else:
             overlay = quick_overlay(photo, heatmap, self.preprocess)
         save(self.folder / OVERLAY.format(job.name), overlay.save, **JPEG)
-        overlay.thumbnail((SMALL, SMALL))
+        overlay.thumbnail((SMALL, SMALL), reducing_gap=1.0)     # twice as fast as with the usual 2.0
         save(self.folder / THUMBNAIL.format(job.name), overlay.save, **JPEG)
         save(self.folder / RECORD.format(job.name), np.savez, **record)       # last: if it is there, all are
         return record

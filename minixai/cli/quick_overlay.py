@@ -1,34 +1,31 @@
-"""The overlay of a folder run: what figures.on_photo draws, in 8 bits throughout, in a third of the time."""
+"""The overlay of a folder run: what figures.on_photo draws, in 8 bits throughout, in a tenth of the time."""
+import math
 from functools import cache
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from minixai.heatmap import overlay
 from minixai.images import Preprocess
 
 
-def quick_overlay(photo: Image.Image, heatmap: Tensor, preprocess: Preprocess) -> Image.Image:
+def quick_overlay(photo: Image.Image, heatmap: np.ndarray, preprocess: Preprocess) -> Image.Image:
     """A PIL photo and the heatmap (H,W) of what was cut from it -> a PIL image of the photo's size.
 
-    It differs from on_photo by at most 4 of 255 levels, where the colours change fastest.
+    The heatmap is off by at most half a pixel of the photo: its edges are rounded to whole pixels.
     """
-    seen = _onto_photo(Image.new("L", heatmap.shape[::-1], 255), photo.size, preprocess, Image.Resampling.NEAREST)
-    picture = photo
+    left, top, right, bottom = preprocess.box(photo.size)
+    left, top = math.ceil(left - 0.5), math.ceil(top - 0.5)             # the pixels whose centres are in the box
+    right, bottom = math.floor(right + 0.5), math.floor(bottom + 0.5)
+    picture = photo.point([level // 3 for level in range(256)] * 3)
+    seen = photo.crop((left, top, right, bottom))
     if heatmap.any():
-        levels = Image.fromarray((255 * heatmap).round().byte().numpy())
-        heat = _onto_photo(levels, photo.size, preprocess, Image.Resampling.BILINEAR)
-        heat.putpalette(_palette())
-        picture = Image.blend(photo, heat.convert("RGB"), 0.5)
-    return Image.composite(picture, photo.point([level // 3 for level in range(256)] * 3), seen)
-
-
-def _onto_photo(image, photo_size, preprocess, resampling):
-    """As Preprocess.onto_photo, for 8 bits: 0 where the network did not look."""
-    left, top, right, bottom = preprocess.box(photo_size)
-    x, y = image.width / (right - left), image.height / (bottom - top)
-    return image.transform(photo_size, Image.Transform.AFFINE, (x, 0, -left * x, 0, y, -top * y), resampling)
+        levels = Image.fromarray(np.rint(255 * heatmap).astype(np.uint8))
+        levels = levels.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+        levels.putpalette(_palette())
+        seen = Image.blend(seen, levels.convert("RGB"), 0.5)
+    picture.paste(seen, (left, top))
+    return picture
 
 
 @cache
