@@ -1,7 +1,8 @@
 """python -m tests.speed: how much a heatmap costs, as ratios measured in one run.
 
 Every ratio compares two things that took turns in the same process, so a machine that slows down slows both. Shown is
-the median over the turns. The speed of folder runs is absolute. Libraries that happen to be installed are timed beside ours, on the same networks.
+the median over the turns. Libraries that happen to be installed are timed beside ours, on the same networks. What has
+no other side is in seconds or a second: starting, and the images of a folder.
 """
 import argparse
 import shutil

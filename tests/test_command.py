@@ -1,7 +1,6 @@
 """minixai explain of one image, verify and models, run as a user runs them."""
 import errno
 import os
-import shutil
 import subprocess
 import sys
 
