@@ -34,6 +34,7 @@ class Progress:
         self.done = self.skipped = 0
         self.began = self.last = time.monotonic()
         self.on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.pause = PAUSE if self.on_terminal else LONG_PAUSE
         self.shown = ""
 
     def advance(self, skipped: bool = False):
@@ -41,18 +42,17 @@ class Progress:
         self.done += 1
         self.skipped += skipped
         now = time.monotonic()
-        if now - self.last > (PAUSE if self.on_terminal else LONG_PAUSE):
+        if now - self.last > self.pause and sys.stderr is not None:
             self.last = now
-            line = self.line(now - self.began)
-            if self.on_terminal:
-                self.wipe()
-                print(line, end="", file=sys.stderr, flush=True)
-                self.shown = line
-            else:
-                print(line, file=sys.stderr, flush=True)
+            self._show(self._line(now - self.began))
 
-    def line(self, seconds: float) -> str:
-        """The line after so many seconds."""
+    def _show(self, line):
+        if self.on_terminal:
+            self.wipe()
+            self.shown = line
+        print(line, end="" if self.on_terminal else "\n", file=sys.stderr, flush=True)
+
+    def _line(self, seconds):
         rate = (self.done - self.skipped) / seconds
         left = f", {rate:.1f} a second, {_duration((self.total - self.done) / rate)} left" if rate else ""
         return f"{self.done} of {self.total}{left}"
