@@ -1,6 +1,7 @@
 """minixai explain of one image, verify and models, run as a user runs them."""
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -238,7 +239,42 @@ def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    assert f"  minixai {command}" in capsys.readouterr().out.split("example")[1]
+    printed = capsys.readouterr().out
+    examples = printed.partition("example")[2]
+    assert f"  minixai {command}" in examples
+    if command == "explain":
+        assert {"--stages", "--resume"} <= set(printed.split()) and "--resume" in examples
+
+
+@pytest.mark.parametrize("command", ["explain", "verify"])
+def test_every_option_is_described_in_the_help(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options, arguments = capsys.readouterr().out.partition("example")[0].split("options:")[::-1]
+    described = re.findall(r"^  (?:-h, )?(--[a-z]+)(?: \S+)?\s+\S", options.replace("\n                ", " "), re.M)
+    assert len(described) == options.count("\n  -") > 7
+    assert arguments.count("\n  IMAGE  ") == 1
+
+
+def test_the_commands_are_described_and_one_is_needed(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    assert printed.endswith("\n") and not printed.endswith("\n\n")
+    for command in ("explain", "verify", "models", "start", "check", "release", "grade"):
+        assert re.search(rf"^    {command} +\w", printed, re.M)
+    assert main([]) == 2
+    assert "required: COMMAND" in capsys.readouterr().err
+
+
+def test_the_pictures_go_to_minixai_out_and_mine_may_be_given_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9)).save("a.png")
+    (tmp_path / "one.py").write_text("def rectify(cam):\n    return cam\n")
+    (tmp_path / "two.py").write_text("def weighted_sum(activations, weights):\n    return activations.sum(-3)\n")
+    assert main(["explain", "a.png", "a.png", "--model", "small_cnn", "--mine", "one.py", "--mine", "two.py"]) == 0
+    assert "yours: weighted_sum, rectify" in capsys.readouterr().out
+    assert "index.html" in names(tmp_path / "minixai-out")
 
 
 def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):

@@ -92,7 +92,8 @@ def _add_question(parser):
     parser.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")
     parser.add_argument("--layer", help="a CNN's stage or dotted module name, or a ViT's block number (default: last)")
     parser.add_argument("--head", type=int, help="one attention head (default: the mean of all)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="where to compute (default: CUDA if there is any)")
 
 
 def _explain(options):
