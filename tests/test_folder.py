@@ -2,6 +2,7 @@
 import errno
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 
 import minixai
+from minixai import progress
 from minixai.__main__ import main
 from minixai.cli import folder as folder_run
 from minixai.cli import image_files, question
@@ -27,6 +29,7 @@ from minixai.figures import on_photo
 from minixai.files import alone_in
 from minixai.heatmap import min_max, upsample
 from minixai.images import PHOTOS, Preprocess, open_photo
+from tests.test_progress import Stream
 
 SCENE, CAT = PHOTOS / "scene.png", PHOTOS / "cat.png"
 SMALL = ("--model", "small_cnn")
@@ -261,6 +264,19 @@ def test_torch_leaves_half_of_the_cores_to_the_other_threads(threads, photos, ou
         assert torch.get_num_threads() == threads and set(used) == {max(1, threads // 2)}
     finally:
         torch.set_num_threads(before)
+
+
+def test_on_a_terminal_a_line_counts_the_images_those_that_fail_too(photos, out, monkeypatch):
+    (photos / "bad.png").write_text("no picture")
+    monkeypatch.setattr(progress, "PAUSE", -1)
+    monkeypatch.setattr(sys, "stderr", stderr := Stream(True))
+    assert run(photos, *SMALL, out=out) == 1
+    counts = [int(count) for count in re.findall(r"(\d) of 4, \d+\.\d a second, \d+ s left", stderr.getvalue())]
+    assert counts == [1, 2, 3, 4]
+    assert [line.rpartition("/")[2][:20] for line in stderr.screen()] == ["bad.png: not an imag", ""]
+    stderr.truncate(0)
+    assert run(photos, *SMALL, "--resume", out=out) == 1
+    assert "3 of 4" in stderr.getvalue() and "3 of 4, " not in stderr.getvalue()       # there is no rate of no work
 
 
 # ---------------------------------------------------------------------------------------------------------- the names

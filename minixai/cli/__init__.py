@@ -61,7 +61,7 @@ def parser() -> Parser:
     explain.add_argument("--mine", type=Path, action="append", metavar="FILE",
                          help="run your own stages, from an exercise's file; may be given more than once")
     explain.add_argument("--stages", action="store_true",
-                         help="of several images: save the picture of every stage too, which takes 20 times as long")
+                         help="of several images: save a picture of the stages of each too (0.3 s an image)")
     explain.add_argument("--resume", action="store_true",
                          help="of several images: leave out those that DIR has already, made with the same options")
     verify = commands.add_parser("verify", help="is a heatmap from elsewhere right, and if not, what went wrong",
