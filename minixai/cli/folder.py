@@ -9,12 +9,11 @@ import sys
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from minixai.cli.image_files import ImageFiles
+from minixai.cli.image_files import ImageFiles, Job
 from minixai.cli.index_page import OVERLAY, page
 from minixai.cli.pictures import save
 from minixai.cli.question import Question, model_and_method
@@ -64,15 +63,6 @@ def _images_in(folder):
     if inside := sorted(file for file in folder.iterdir() if file.suffix.lower() in known):
         return inside
     raise ImageError(f"{shown(folder)}: no images in this folder")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image that is to be explained."""
-    number: int         # its place among all
-    path: Path
-    name: str           # what the names of its files begin with
-    asked: str          # all that decides the result
 
 
 class FolderRun:

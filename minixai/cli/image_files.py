@@ -27,6 +27,15 @@ PNG = {"format": "png"}
 
 
 @dataclass(frozen=True)
+class Job:
+    """One image that is to be explained."""
+    number: int         # its place among all
+    path: Path
+    name: str           # what the names of its files begin with
+    asked: str          # all that decides the result
+
+
+@dataclass(frozen=True)
 class Opened:
     """A photo, small enough to be kept for its overlay, and what the network is given of it."""
     photo: Image.Image
@@ -74,7 +83,7 @@ class ImageFiles:
         photo.thumbnail((SIDE, SIDE))       # a smaller one stays as it is
         return Opened(photo, size, image)
 
-    def draw(self, job, opened: Opened, result: Explanation, index: int) -> tuple[Image.Image, dict]:
+    def draw(self, job: Job, opened: Opened, result: Explanation, index: int) -> tuple[Image.Image, dict]:
         """Save the pictures of the stages. Returns what `save` needs besides the job.
 
         To be called in the main thread: matplotlib is made for one.
@@ -88,7 +97,7 @@ class ImageFiles:
             **record_of(self.question, result, index), "photo": str(job.path.absolute()), "photo_size": opened.size,
             "box": self.preprocess.box(opened.size), "asked": job.asked}
 
-    def save(self, job, photo: Image.Image, record: dict) -> dict:
+    def save(self, job: Job, photo: Image.Image, record: dict) -> dict:
         """Save overlay, thumbnail and record. Returns the record."""
         heatmap = record["heatmap"]
         if self.question.own_overlay:
