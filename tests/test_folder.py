@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 import minixai
-from minixai import progress
+from minixai import figures, progress
 from minixai.__main__ import main
 from minixai.cli import folder as folder_run
 from minixai.cli import image_files, question
@@ -191,7 +191,8 @@ def test_a_network_without_classes_is_explained_too(photos, out, monkeypatch, ca
     assert "nan" not in (out / "index.html").read_text()
 
 
-def test_own_stages_are_run_and_an_own_overlay_draws(photos, out, tmp_path, capsys):
+def test_own_stages_are_run_and_an_own_overlay_draws(photos, out, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(figures, "overlay", figures.overlay)        # which --mine replaces; put back after the test
     (tmp_path / "mine.py").write_text(
         "import numpy as np\n"
         "def rectify(cam):\n    return -cam\n"
