@@ -11,7 +11,7 @@ from PIL import Image
 
 from minixai import images
 from minixai.__main__ import main
-from minixai.cli import question
+from minixai.cli import question, single
 
 CAT = images.PHOTOS / "cat.png"
 
@@ -55,6 +55,18 @@ def test_without_arguments_the_shipped_examples_are_explained(out, capsys):
         assert f"    {stage}  " in printed
     assert len([name for name in names(out) if name.endswith("_stages.png")]) == 3
     assert "scene_small_vit_attention_heads.png" in names(out)
+
+
+@pytest.mark.parametrize("options, examples", [
+    ([], ["cat gradcam", "scene attention", "scene rollout"]),
+    (["--model", "small_vit"], ["scene attention", "scene rollout"]),
+    (["--model", "small_vit", "--method", "rollout"], ["scene rollout"]),
+    (["--method", "gradcam"], ["cat gradcam"])])
+def test_of_the_examples_those_are_explained_that_were_asked_for(options, examples, out, monkeypatch):
+    explained = []
+    monkeypatch.setattr(single, "_explain",
+                        lambda question, path, out: explained.append(f"{path.stem} {question.method}"))
+    assert run(*options, out=out) == 0 and explained == examples
 
 
 def _lines(capsys):

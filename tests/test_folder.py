@@ -383,6 +383,15 @@ def test_the_page_says_class_score_and_what_failed(photos, out, tmp_path):
     assert [any(word in text for text in texts) for word in ("none: no images", "bad.png: not an image")] == [True] * 2
 
 
+def test_an_empty_heatmap_says_why_and_leaves_the_photo_without_colours(photos, out, tmp_path):
+    (tmp_path / "mine.py").write_text("def rectify(cam):\n    return 0 * cam\n")
+    assert run(photos, *SMALL, "--mine", tmp_path / "mine.py", out=out) == 0
+    assert all(record["empty"].item().startswith("the map is flat") for record in records(out).values())
+    assert (out / "index.html").read_text(encoding="utf-8").count("empty: the map is flat") == 3
+    with Image.open(out / "c_small_cnn_gradcam_mine_overlay.jpg") as overlay:       # square: all of it is seen
+        assert np.abs(np.asarray(overlay) - np.asarray(open_photo(photos / "c.png")).astype(float)).mean() < 4
+
+
 @pytest.mark.parametrize("options, title", [
     (SMALL, "small_cnn, gradcam, each image's top class."),
     ((*SMALL, "--layer", "stage2", "--class", "1"), "small_cnn, gradcam at layer stage2, class cow."),
