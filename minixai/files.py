@@ -115,13 +115,13 @@ def _locked(folder):
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise OSError(f"{shown(folder)}: another run writes into this folder; wait for it, or use another") from None
-    except OSError:         # a disk without locks
-        pass
-    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy = "another run writes into this folder; wait for it, or use another"
+            raise OSError(f"{shown(folder)}: {busy}") from None
+        except OSError:         # a disk without locks
+            pass
         yield
     finally:
         os.close(descriptor)

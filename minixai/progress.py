@@ -10,8 +10,7 @@ LONG_PAUSE = 30.0   # seconds between two lines in a file or a log, which keeps 
 
 def watched(parts: Iterable, what: str) -> Iterator:
     """Go through the parts. After two seconds, say on stderr which part it is; remove the line at the end."""
-    began = time.monotonic()
-    last = began - PAUSE
+    began = last = time.monotonic()
     shown = False
     for number, part in enumerate(parts):
         yield part

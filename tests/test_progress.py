@@ -13,15 +13,18 @@ class Stream(io.StringIO):
 
     def __init__(self, terminal):
         super().__init__()
-        self.terminal = terminal
+        self.terminal, self.flushed = terminal, 0
+
+    def flush(self):
+        self.flushed = len(self.getvalue())
 
     def isatty(self):
         return self.terminal
 
     def screen(self):
         """What a person sees at last: a return goes back to the start of the line, and what comes overwrites."""
-        lines = []
-        for line in self.getvalue().split("\n"):
+        text, lines = self.getvalue(), []
+        for line in text[:max(self.flushed, text.rfind("\n") + 1)].split("\n"):     # the rest is in a buffer
             seen = ""
             for part in line.split("\r"):
                 seen = part + seen[len(part):]
