@@ -199,6 +199,14 @@ def test_dinov2_without_its_file_names_the_command_that_fetches_it(out, capsys, 
     assert "python -m weights_scripts.dinov2_small" in capsys.readouterr().err
 
 
+def test_a_method_of_vits_without_one_names_both_ways_out(out, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
+    assert run(CAT, "--method", "rollout", out=out) == 2
+    assert "rollout needs a ViT: --model small_vit" in capsys.readouterr().err
+    assert run(CAT, "--weights", "own.pt", out=out) == 2
+    assert "--weights needs --model" in capsys.readouterr().err
+
+
 class Strange(BaseException):
     """What a student's stage may raise, or pytest's own ways out of a test."""
 
