@@ -27,9 +27,9 @@ __all__ = list(_WHERE)
 
 
 class _Package(ModuleType):
-    """This package. It imports a public name, or a module such as minixai.images, when it is first used.
+    """This package. A public name, or a module such as minixai.images, is imported when it is first used.
 
-    torch takes seconds to import, and the command answers --help and Ctrl-C without it.
+    torch takes seconds to import. The command answers --help and Ctrl-C without it.
     """
 
     def __getattr__(self, name):

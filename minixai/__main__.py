@@ -1,6 +1,6 @@
-"""How a command ends: whatever happens, with an exit code and at most one line that says why. cli.py has the commands.
+"""How a command ends: always with an exit code, and at most one line that says why. cli/ has the commands.
 
-Little is imported here at the top: what is imported later can be stopped with one line too.
+Little is imported at the top. A Ctrl-C while torch is being imported ends in one line too.
 """
 import io
 import os
@@ -13,34 +13,36 @@ class Stopped(KeyboardInterrupt):
     """Ctrl-C, or the system's request to end; its argument is the exit code."""
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0 done, 1 some images could not be used or a map does not agree or an exercise is not all right, 2 nothing could
-    be done, 130, 141 or 143 stopped from outside. MINIXAI_TRACEBACK=1 shows where in the code an error was raised.
+    arguments: default those of the process.
+    0: done. 1: some images could not be used, or a map does not agree, or an exercise is not all right. 2: nothing
+    could be done. 130, 141, 143: stopped from outside. MINIXAI_TRACEBACK=1 shows where an error was raised.
     """
     try:
-        if arguments is None:       # we are the program, not a function that some other program called
+        if arguments is None:       # this is the program, and not a function that another program called
             _catch_signals()
         return _run(arguments)
     except KeyboardInterrupt as stop:
         _say("stopped")
         return stop.args[0] if isinstance(stop, Stopped) else 130
-    except BrokenPipeError:         # whoever reads us, `head` say, has read enough
-        return 141                  # what a shell reports of a program that a closed pipe ended; it did not finish
+    except BrokenPipeError:         # the reader, such as `head`, has read enough
+        return 141                  # what a shell reports for a program that a closed pipe ended
     except Exception as error:
         _say(_sentence(error))
         return 2
     finally:
         _drop_what_cannot_be_written()
         if arguments is None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)        # it is done: what is left is Python's own end, where
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)       # an exception would be printed as a traceback
+            # Only Python's own end is left. An exception there would be printed as a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(arguments):
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):        # a terminal that knows only ASCII gets \u2026 for an ellipsis
+        if isinstance(stream, io.TextIOWrapper):        # a terminal that knows only ASCII gets \u2026 for …
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_: print(f"note: {_printable(message)}", file=sys.stderr)
     from minixai.cli import parser
@@ -49,7 +51,7 @@ def _run(arguments):
         return _run_no_exit(options)
     finally:
         if sys.stdout is not None:
-            sys.stdout.flush()          # a disk that is full says so only now
+            sys.stdout.flush()          # a full disk may raise only here
 
 
 def _run_no_exit(options):
@@ -57,12 +59,12 @@ def _run_no_exit(options):
         return options.run(options)
     except (Exception, KeyboardInterrupt):
         raise
-    except BaseException as error:      # SystemExit of a student's stage, say, whose code is none of ours
+    except BaseException as error:      # such as SystemExit of a student's stage, whose exit code is not ours
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _sentence(error):
-    """An error in one line. Ours say what is wrong; for others, their type and a way to find out more."""
+    """An error in one line: our own message, or the type of another error and how to find out more."""
     if os.environ.get("MINIXAI_TRACEBACK"):
         import traceback
         traceback.print_exception(error)
@@ -85,7 +87,7 @@ def _say(sentence):
 
 
 def _drop_what_cannot_be_written():
-    """Or Python tries once more at its end, and complains."""
+    """Otherwise Python would try to write it again at its end, and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -97,7 +99,7 @@ def _drop_what_cannot_be_written():
 
 def _catch_signals():
     def stop(number, frame):
-        signal.signal(number, signal.SIG_DFL)       # a second one does not wait for what the first one lets finish
+        signal.signal(number, signal.SIG_DFL)       # a second signal ends the process at once
         if _importing(frame):
             leave(128 + number)
         raise Stopped(128 + number)
@@ -117,7 +119,7 @@ def _catch_signals():
 
 
 def _importing(frame):
-    """Whether a module is being imported. Many a library catches whatever is raised there, and goes on without it."""
+    """Whether a module is being imported. Many libraries catch every exception there, and go on without the module."""
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return frame is not None

@@ -9,10 +9,12 @@ Whatever is wrong with a file becomes one ImageError that names the file and say
 import logging
 import os
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -35,8 +37,9 @@ class ImageError(ValueError):
     """A picture that cannot be used; the message says which one and why."""
 
 
-def open_image(source, model):
-    """A path, PIL image or array -> (1,3,H,W) float32 as `model` (or a Preprocess) wants it. Raises ImageError."""
+def open_image(source, model) -> torch.Tensor:
+    """A path, PIL image or array -> (1,3,H,W) float32, preprocessed as `model` (or a Preprocess) says. Raises
+    ImageError, for a model without `preprocess` too."""
     preprocess = model if isinstance(model, Preprocess) else getattr(model, "preprocess", None)
     if preprocess is None:
         raise ImageError(f"this {type(model).__name__} does not say how it wants its images; "
@@ -44,10 +47,13 @@ def open_image(source, model):
     return preprocess(open_photo(source))
 
 
-def open_photo(source):
-    """A path, PIL image or array -> an upright 8-bit RGB PIL image. Transparency is laid on white; of several frames or
-    pages the first is taken, with a warning that says so. A file may be of any kind in FORMATS, and hold up to
-    MAX_PIXELS. Raises ImageError."""
+def open_photo(source) -> Image.Image:
+    """A path, PIL image or array -> an upright 8-bit RGB PIL image.
+
+    What is transparent becomes white. Of several frames or pages the first is used, with a warning. A file may be of
+    any kind in FORMATS, and have up to MAX_PIXELS pixels. An array has the shape (H,W), (H,W,3) or (H,W,4), and holds
+    uint8, uint16, or floats in [0,1]. Raises ImageError.
+    """
     if isinstance(source, torch.Tensor | np.ndarray):
         return to_rgb(_from_array(as_numpy(source, "the array"), "the array"), "the array")
     if isinstance(source, Image.Image):
@@ -64,10 +70,13 @@ def open_photo(source):
 
 
 @contextmanager
-def picture_in(file, name, formats=FORMATS):
-    """An open file -> a PIL image, not decoded yet. What goes wrong in the block, too, becomes an ImageError."""
+def picture_in(file: BinaryIO, name: str, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+    """An open file -> a PIL image, not decoded yet. Every error, in the block too, becomes an ImageError.
+
+    name: of the file, for messages.
+    """
     with _one_error(name, formats), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")      # they do not say which file they are about
+        warnings.filterwarnings("ignore", module=r"PIL\.")      # they do not name the file
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise ImageError(f"{name}: the file is empty")
@@ -79,14 +88,14 @@ def picture_in(file, name, formats=FORMATS):
             yield _first_frame(image, name)
 
 
-def endings():
-    """What the names of files in FORMATS end in, as far as this Pillow was built to read them."""
+def endings() -> set[str]:
+    """The endings of the names of files in FORMATS, such as ".png", that this build of Pillow reads."""
     return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 @contextmanager
 def _one_error(name, formats=FORMATS):
-    """Whatever goes wrong inside becomes an ImageError. formats: those of which a file may be."""
+    """Every error inside becomes an ImageError. formats: those that are accepted."""
     try:
         yield
     except ImageError:
@@ -111,8 +120,8 @@ def _check_size(image, name):
         raise ImageError(f"{name}: {width}x{height} is over {MAX_PIXELS // 10**6} megapixels; make it smaller first")
 
 
-def as_numpy(values, name):
-    """A tensor, array or list -> numpy array. ImageError for one that holds no plain numbers."""
+def as_numpy(values: Any, name: str) -> np.ndarray:
+    """A tensor, array or list -> numpy array. ImageError if its elements are no plain numbers."""
     if isinstance(values, np.ma.MaskedArray):
         raise ImageError(f"{name}: a masked array; fill its gaps first, with .filled(…)")
     try:
@@ -130,8 +139,8 @@ def _first_frame(image, name):
     return image
 
 
-def to_rgb(image, name):
-    """A PIL image of any mode, of which `name` says in a message which it is -> as open_photo gives it."""
+def to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """A PIL image of any mode -> an upright 8-bit RGB PIL image. name: of the image, in messages. Raises ImageError."""
     _check_size(image, name)
     image = _upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -143,7 +152,7 @@ def to_rgb(image, name):
 
 
 def _upright(image):
-    """Cameras note how they were held instead of turning the pixels. If the note is damaged, these stay as they are."""
+    """Apply the EXIF orientation. If it is damaged, the pixels stay as they are."""
     image.load()        # damaged pixels are another matter: they must raise here, outside the try
     try:
         return ImageOps.exif_transpose(image) if ExifTags.Base.Orientation in image.getexif() else image
@@ -177,13 +186,13 @@ def _eight_bits(values, name):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a network wants its images. The whole geometry is one box of the photo, so it can be undone exactly."""
+    """How a network's images are prepared: one centred box of the photo, resized and normalised. It can be undone."""
     size: tuple                             # (H,W) that the network sees
     mean: tuple = (0.485, 0.456, 0.406)     # of each channel, on pixels in [0,1]; the values of ImageNet
     std: tuple = (0.229, 0.224, 0.225)
     crop: float = 1.0                       # share of the largest centred box that is kept
 
-    def __call__(self, photo):
+    def __call__(self, photo: Image.Image) -> torch.Tensor:
         """PIL RGB image -> (1,3,H,W) float32."""
         H, W = self.size
         # Crop and resize in one step. In two, the crop would be rounded to whole pixels and the way back inexact.
@@ -191,12 +200,12 @@ class Preprocess:
         pixels = torch.from_numpy(np.array(seen)).permute(2, 0, 1)[None] / 255
         return (pixels - self._column(self.mean)) / self._column(self.std)
 
-    def undo(self, image):
+    def undo(self, image: torch.Tensor) -> np.ndarray:
         """(B,3,H,W) -> the pixels that the network saw, uint8 (B,H,W,3)."""
         pixels = image.detach().float().cpu() * self._column(self.std) + self._column(self.mean)
         return (255 * pixels.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
-    def box(self, photo_size):
+    def box(self, photo_size: tuple) -> tuple:
         """(width, height) of a photo -> (left, top, right, bottom): the part that is seen, in unrounded pixels."""
         width, height = photo_size
         H, W = self.size
@@ -206,7 +215,7 @@ class Preprocess:
         left, top = (width - wide) / 2, (height - high) / 2
         return left, top, left + wide, top + high
 
-    def onto_photo(self, heatmap, photo_size, part=None):
+    def onto_photo(self, heatmap: torch.Tensor, photo_size: tuple, part: tuple | None = None) -> torch.Tensor:
         """A heatmap (H,W) -> (height,width) at the photo's own size; NaN where the network did not look.
 
         part: (left, top, right, bottom) in whole pixels, to get only that part of it.

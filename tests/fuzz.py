@@ -1,7 +1,7 @@
-"""python -m tests.fuzz --minutes 5: damaged images, maps and weights. Whatever a file holds, its reader keeps the law.
+"""python -m tests.fuzz --minutes 5: damaged images, maps and weights. Every reader has to keep the law on every file.
 
 The law: a valid result, or an ImageError, ValueError or OSError whose message is one line that can be printed and holds
-the file's name; in seconds; in bounded memory. A file that breaks it is kept, and its name printed.
+the file's name; in seconds; in bounded memory. A file on which a reader breaks it is kept, and its name printed.
 """
 import argparse
 import io
@@ -91,13 +91,14 @@ def _written(save, values):
 
 
 def saved_by_torch(values, legacy=False):
+    """The bytes of a file that torch.save writes; legacy: in the format before torch 1.6."""
     buffer = io.BytesIO()
     torch.save(values, buffer, _use_new_zipfile_serialization=not legacy)
     return buffer.getvalue()
 
 
 def weights():
-    """{name: bytes} of state dicts, small ones and those of a network."""
+    """{name: bytes} of state dicts: small ones, and that of a network."""
     few = {"a.weight": torch.randn(3, 4), "a.bias": torch.randn(3).half(), "count": torch.tensor(7)}
     return {"few.pt": saved_by_torch(few), "legacy.pt": saved_by_torch(few, legacy=True),
             "model.pt": saved_by_torch({"model": few}), "network.pt": saved_by_torch(build("small_cnn").state_dict()),
@@ -189,7 +190,7 @@ def _one_part_damaged(data, random, others):
 
 
 def _with_sums_of_png(data):
-    """The PNG with the checksum of every chunk made right, as far as its chunks can be found."""
+    """The PNG with the right checksum in every chunk, as far as its chunks can be found."""
     at, mended = 8, data[:8]
     while at + 12 <= len(data):
         length = struct.unpack(">I", data[at:at + 4])[0]

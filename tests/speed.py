@@ -1,19 +1,24 @@
 """python -m tests.speed: how much a heatmap costs, as ratios measured in one run.
 
 Every ratio compares two things that took turns in the same process, so a machine that slows down slows both. Shown is
-the median over the turns. Libraries that happen to be installed are timed beside ours, on the same networks.
+the median over the turns. Libraries that happen to be installed are timed beside ours, on the same networks. What has
+no other side is in seconds or a second: starting, and the images of a folder.
 """
 import argparse
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
 import minixai
+from minixai.images import PHOTOS, open_photo
 from minixai.networks import registry
 
 CNNS = ("efficientnet_lite0", "resnet18", "resnet50", "vgg16")
@@ -31,6 +36,7 @@ def main():
     print_ablation(options)
     print_rollout(options)
     print_starting(options)
+    print_folder()
 
 
 def print_gradcam(options):
@@ -82,6 +88,39 @@ def print_starting(options):
     explained = [float(python(command)) for _ in range(options.turns)]
     print(f"import minixai, beyond import torch        {statistics.median(imported):6.2f} s")
     print(f"minixai explain PHOTO, beyond import torch {statistics.median(explained):6.2f} s")
+
+
+def print_folder():
+    """`minixai explain FOLDER` on photos of 1 megapixel, each number of them in a process of its own."""
+    print(f"\n{'minixai explain FOLDER':24s}{'images':>7s}{'a second':>10s}{'peak memory':>13s}")
+    command = ("import sys, resource, time; from minixai.__main__ import main; from tests.speed import photos; "
+               "folder, out, count = sys.argv[1], sys.argv[2], int(sys.argv[3]); photos(folder, count); "
+               "sys.stdout = sys.stderr; start = time.perf_counter(); main(['explain', folder, '--out', out]); "
+               "seconds = time.perf_counter() - start; sys.stdout = sys.__stdout__; "
+               "print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)")
+    loading = 0.0
+    for count in (2, 50, 500):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds, kilobytes = map(float, python(command, f"{folder}/photos", f"{folder}/out", str(count)).split())
+        if count == 2:
+            loading = seconds       # the network, matplotlib
+        else:
+            rate = (count - 2) / (seconds - loading)
+            print(f"{'efficientnet_lite0':24s}{count:7d}{rate:10.1f}{kilobytes / 1e6:10.2f} GB")
+
+
+def photos(folder, count):
+    """Fill a folder with copies of the shipped photos as JPEG of 1 megapixel."""
+    Path(folder).mkdir()
+    shipped = sorted(PHOTOS.iterdir())
+    for number in range(count):
+        path = Path(folder) / f"{number:04d}.jpg"
+        if number >= len(shipped):
+            shutil.copy(Path(folder) / f"{number % len(shipped):04d}.jpg", path)
+            continue
+        photo = open_photo(shipped[number])
+        scale = (1e6 / (photo.width * photo.height)) ** 0.5
+        photo.resize((round(scale * photo.width), round(scale * photo.height))).save(path, quality=90)
 
 
 def row(name, batch, forward, ours):
@@ -141,9 +180,9 @@ def captum(model, image):
 LIBRARIES = {"pytorch-grad-cam": ("pytorch_grad_cam", pytorch_grad_cam), "Captum": ("captum", captum)}
 
 
-def python(code):
+def python(code, *arguments):
     """Run code in a fresh process; its standard output."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

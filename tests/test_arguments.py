@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from minixai.__main__ import main
-from minixai.cli import session
+from minixai.cli import question
 from minixai.networks import registry
 
 ODD = ["", " ", "-", "--", "²", "٣", "--5", "-1", "-0", "1e3", "0x10", "1_0", "99", "9" * 30, "9" * 5000, "nan", "None",
@@ -75,7 +75,7 @@ def test_a_wrong_value_is_named(given, sentence, photo, tmp_path, capsys):
 
 
 def test_a_class_of_a_network_without_classes(photo, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(session, "load", lambda name, file: registry.build("dino_small8"))
+    monkeypatch.setattr(question, "load", lambda name, file: registry.build("dino_small8"))
     code, error = ends(["explain", photo, "--model", "dinov2_small", "--class", "cat", "--out", tmp_path], capsys)
     assert code == 2 and "no classes" in error
 

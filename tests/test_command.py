@@ -1,11 +1,9 @@
-"""minixai explain and minixai models, run as a user runs them."""
+"""minixai explain of one image, verify and models, run as a user runs them."""
 import errno
-import gc
 import os
-import shutil
+import re
 import subprocess
 import sys
-import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from PIL import Image
 
 from minixai import images
 from minixai.__main__ import main
-from minixai.cli import session
+from minixai.cli import question, single
 
 CAT = images.PHOTOS / "cat.png"
 
@@ -59,92 +57,20 @@ def test_without_arguments_the_shipped_examples_are_explained(out, capsys):
     assert "scene_small_vit_attention_heads.png" in names(out)
 
 
-def test_one_bad_file_does_not_stop_the_others(tmp_path, out, capsys):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    shutil.copy(CAT, folder / "good.png")
-    (folder / "bad.png").write_text("not a picture")
-    (folder / "notes.txt").write_text("not meant to be one")
-    assert run(folder, out=out) == 1
-    printed = capsys.readouterr()
-    assert "bad.png: not an image" in printed.err
-    assert "1 of 2 explained" in printed.out
-    assert {name.split("_")[0] for name in names(out)} == {"good"}
-
-
-def _folder_with(tmp_path, *files):
-    """A folder with a good photo and these: (name, bytes)."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    shutil.copy(CAT, folder / "good.png")
-    for name, data in files:
-        (folder / name).write_bytes(data)
-    return folder
+@pytest.mark.parametrize("options, examples", [
+    ([], ["cat gradcam", "scene attention", "scene rollout"]),
+    (["--model", "small_vit"], ["scene attention", "scene rollout"]),
+    (["--model", "small_vit", "--method", "rollout"], ["scene rollout"]),
+    (["--method", "gradcam"], ["cat gradcam"])])
+def test_of_the_examples_those_are_explained_that_were_asked_for(options, examples, out, monkeypatch):
+    explained = []
+    monkeypatch.setattr(single, "_explain",
+                        lambda question, path, out: explained.append(f"{path.stem} {question.method}"))
+    assert run(*options, out=out) == 0 and explained == examples
 
 
 def _lines(capsys):
-    """What a run said on stderr, each line from behind the count of images."""
-    lines = capsys.readouterr().err.splitlines()
-    return [line[line.index("minixai: "):] for line in lines if "minixai: " in line]
-
-
-def test_every_file_that_fails_is_named_and_the_others_are_explained(tmp_path, out, capsys):
-    half = _folder_with(tmp_path)
-    Image.new("RGB", (64, 64)).save(half / "pages.tif", save_all=True, append_images=[Image.new("RGB", (64, 64))])
-    (half / "pages.tif").write_bytes((half / "pages.tif").read_bytes()[:12000])
-    (half / "bad\n\x1b[31m.png").write_text("no picture")
-    (half / "folder.png").mkdir()
-    (tmp_path / "empty").mkdir()
-    arguments = [half, tmp_path / "empty", tmp_path / "nowhere.png", tmp_path / ("x" * 300 + ".png")]
-    assert run(*arguments, out=out) == 1
-    lines = _lines(capsys)
-    assert len(lines) == 6 and all(line.isprintable() for line in lines)
-    for cause in ("pages.tif: damaged", r"bad\n\x1b[31m.png: not an image", "folder.png: a folder", "empty: no images",
-                  "nowhere.png: no such file", "xxx.png: "):
-        assert len([line for line in lines if cause in line]) == 1, cause
-    assert {name.split("_")[0] for name in names(out)} == {"good"}
-
-
-@pytest.mark.parametrize("error", [ValueError("the network's numbers hold NaN"), MemoryError(), RuntimeError("a\nb"),
-                                   OSError(errno.ENOSPC, "No space left on device")])
-def test_whatever_fails_on_one_file_the_others_are_explained(error, tmp_path, out, capsys, monkeypatch):
-    def explain_but_one(model, image, *others):
-        if not calls:
-            calls.append(image)
-            raise error
-        return explain(model, image, *others)
-    calls, explain = [], session.explain
-    monkeypatch.setattr(session, "explain", explain_but_one)
-    folder = _folder_with(tmp_path)
-    shutil.copy(CAT, folder / "first.png")
-    assert run(folder, out=out) == 1
-    (line,) = _lines(capsys)
-    assert "first.png: " in line and line.isprintable()
-    assert {name.split("_")[0] for name in names(out)} == {"good"}
-
-
-def test_if_no_file_can_be_explained_nothing_was_done(tmp_path, out, capsys):
-    bad = [tmp_path / "a.png", tmp_path / "b.png"]
-    assert run(*bad, out=out) == 2
-    assert ["a.png: no such file" in line or "b.png: no such file" in line for line in _lines(capsys)] == [True, True]
-    assert not out.exists()
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="no such names there")
-def test_a_name_that_is_no_text_is_explained_and_printed_escaped(tmp_path, out, capsys):
-    folder = _folder_with(tmp_path)
-    shutil.copy(CAT, folder / os.fsdecode(b"caf\xe9.png"))
-    assert run(folder, out=out) == 0
-    printed = capsys.readouterr().out
-    printed.encode("utf-8")
-    assert r"caf\udce9.png" in printed and len(names(out)) == 4
-
-
-def test_a_name_as_long_as_names_may_be_is_explained(tmp_path, out):
-    shutil.copy(CAT, tmp_path / f"{'x' * 246}.png")
-    shutil.copy(CAT, tmp_path / f"{'x' * 246}y.png")
-    assert run(tmp_path, out=out) == 0
-    assert len(names(out)) == 4
+    return capsys.readouterr().err.splitlines()
 
 
 def _full(*_, **__):
@@ -158,7 +84,7 @@ def test_a_folder_that_takes_no_files_is_found_out_before_anything_is_loaded(
     (tmp_path / "file").write_text("in the way")
     if place == "full":
         monkeypatch.setattr("tempfile.TemporaryFile", _full)
-    monkeypatch.setattr(session, "load", lambda *_: pytest.fail("the network was loaded"))
+    monkeypatch.setattr(question, "load", lambda *_: pytest.fail("the network was loaded"))
     np.save(tmp_path / "map.npy", np.zeros((7, 7)))
     arguments = [CAT] if command == "explain" else [tmp_path / "map.npy", CAT]
     assert main([command, *map(str, arguments), "--out", str(tmp_path / place)]) == 2
@@ -176,10 +102,10 @@ def test_looking_whether_a_folder_takes_files_leaves_nothing(place, tmp_path, ca
 
 def test_a_disk_that_gets_full_leaves_no_half_of_a_picture(tmp_path, out, capsys, monkeypatch):
     save = Image.Image.save
-    def some_bytes_only(image, path, **options):
-        save(image, path, **options)
-        if "overlay" in str(path):
-            path.write_bytes(path.read_bytes()[:99])
+    def some_bytes_only(image, file, **options):
+        save(image, file, **options)
+        if "overlay" in str(file.name):
+            file.truncate(99)
             _full()
     monkeypatch.setattr(Image.Image, "save", some_bytes_only)
     assert run(CAT, out=out) == 2
@@ -218,38 +144,12 @@ def test_a_large_photo_takes_little_memory(mode, size, kind, gigabytes, tmp_path
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file")
 def test_a_full_disk_is_found_out_before_anything_is_loaded(tmp_path, out):
     script = ("import resource, sys\nresource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-              "from minixai import session\nfrom minixai.__main__ import main\n"
-              "session.load = lambda *_: sys.exit('the network was loaded')\nsys.exit(main(sys.argv[1:]))")
+              "from minixai.cli import question\nfrom minixai.__main__ import main\n"
+              "question.load = lambda *_: sys.exit('the network was loaded')\nsys.exit(main(sys.argv[1:]))")
     done = subprocess.run([sys.executable, "-c", script, "explain", str(CAT), "--out", str(out)],
                           capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.strip() == f"minixai: {out}: File too large"
     assert not out.exists()
-
-
-def test_two_images_of_one_name_do_not_overwrite_each_other(tmp_path, out):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        shutil.copy(CAT, tmp_path / folder / "cat.png")
-    assert run(tmp_path / "a", tmp_path / "b", out=out) == 0
-    assert len(names(out)) == 4
-
-
-def test_nothing_of_an_image_stays_after_it_is_done(tmp_path, out, monkeypatch):
-    alive = []
-
-    def explain_and_watch(*arguments):
-        result = explain(*arguments)
-        alive.append(weakref.ref(result.trace))
-        return result
-
-    explain = session.explain
-    monkeypatch.setattr(session, "explain", explain_and_watch)
-    for name in ("a.png", "b.png"):
-        shutil.copy(CAT, tmp_path / name)
-    run(tmp_path, out=out)
-    gc.collect()
-    assert len(alive) == 2
-    assert not any(reference() for reference in alive)
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -297,6 +197,14 @@ def test_dinov2_without_its_file_names_the_command_that_fetches_it(out, capsys, 
     monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
     assert run(CAT, "--model", "dinov2_small", "--method", "attention", "--head", "5", out=out) == 2
     assert "python -m weights_scripts.dinov2_small" in capsys.readouterr().err
+
+
+def test_a_method_of_vits_without_one_names_both_ways_out(out, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
+    assert run(CAT, "--method", "rollout", out=out) == 2
+    assert "rollout needs a ViT: --model small_vit" in capsys.readouterr().err
+    assert run(CAT, "--weights", "own.pt", out=out) == 2
+    assert "--weights needs --model" in capsys.readouterr().err
 
 
 class Strange(BaseException):
@@ -351,7 +259,42 @@ def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    assert f"  minixai {command}" in capsys.readouterr().out.split("example")[1]
+    printed = capsys.readouterr().out
+    examples = printed.partition("example")[2]
+    assert f"  minixai {command}" in examples
+    if command == "explain":
+        assert {"--stages", "--resume"} <= set(printed.split()) and "--resume" in examples
+
+
+@pytest.mark.parametrize("command", ["explain", "verify"])
+def test_every_option_is_described_in_the_help(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options, arguments = capsys.readouterr().out.partition("example")[0].split("options:")[::-1]
+    described = re.findall(r"^  (?:-h, )?(--[a-z]+)(?: \S+)?\s+\S", options.replace("\n                ", " "), re.M)
+    assert len(described) == options.count("\n  -") > 7
+    assert arguments.count("\n  IMAGE  ") == 1
+
+
+def test_the_commands_are_described_and_one_is_needed(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    assert printed.endswith("\n") and not printed.endswith("\n\n")
+    for command in ("explain", "verify", "models", "start", "check", "release", "grade"):
+        assert re.search(rf"^    {command} +\w", printed, re.M)
+    assert main([]) == 2
+    assert "required: COMMAND" in capsys.readouterr().err
+
+
+def test_the_pictures_go_to_minixai_out_and_mine_may_be_given_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9)).save("a.png")
+    (tmp_path / "one.py").write_text("def rectify(cam):\n    return cam\n")
+    (tmp_path / "two.py").write_text("def weighted_sum(activations, weights):\n    return activations.sum(-3)\n")
+    assert main(["explain", "a.png", "a.png", "--model", "small_cnn", "--mine", "one.py", "--mine", "two.py"]) == 0
+    assert "yours: weighted_sum, rectify" in capsys.readouterr().out
+    assert "index.html" in names(tmp_path / "minixai-out")
 
 
 def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):

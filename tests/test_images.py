@@ -146,6 +146,11 @@ def test_arrays_are_pictures_too(name):
     assert np.array_equal(pixels(ARRAYS[name]), GREY_RGB if name == "grey" else RGB)
 
 
+@pytest.mark.parametrize("limits", [np.array([[0.0, 1.0]]), np.array([[0, 65535]], np.uint16)], ids=["float", "uint16"])
+def test_black_and_white_are_the_limits_and_are_allowed(limits):
+    assert pixels(limits)[0].tolist() == [[0] * 3, [255] * 3]
+
+
 @pytest.mark.parametrize("exif", [b"rubbish", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0",
                                   b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x63\0\0\0\0\0\0"])
 def test_broken_exif_does_not_cost_the_photo(tmp_path, exif):
@@ -470,6 +475,11 @@ def test_undo_gives_the_pixels_that_the_network_saw(size, crop, photo_size):
     undone = preprocess.undo(torch.cat([preprocess(photo), preprocess(Image.new("RGB", photo_size, "white"))]))
     assert undone.dtype == np.uint8 and undone.shape == (2, *size, 3)
     assert np.array_equal(undone[0], np.asarray(seen)) and (undone[1] == 255).all()
+
+
+def test_undo_shows_what_is_brighter_than_white_as_white():
+    image = torch.tensor([-0.5, 0.5, 1.5]).reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert Preprocess((2, 2), mean=(0, 0, 0), std=(1, 1, 1)).undo(image)[0, 0, 0].tolist() == [0, 128, 255]
 
 
 def test_open_image_asks_the_model_how_it_wants_its_images(tmp_path):

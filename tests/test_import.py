@@ -72,7 +72,7 @@ def loaded_after(code):
 def test_explaining_brings_no_plotting_and_no_scenes():
     loaded = loaded_after("import minixai; minixai.explain")
     assert "minixai.gradcam" in loaded
-    assert not loaded & {"matplotlib", "minixai.figures", "minixai.scenes", "minixai.cli.session", "minixai.compat"}
+    assert not loaded & {"matplotlib", "minixai.figures", "minixai.scenes", "minixai.cli.question", "minixai.compat"}
 
 
 def test_the_package_and_its_command_line_come_without_torch():

@@ -55,15 +55,15 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     """While the first one is being answered: here, in a `finally` that takes long."""
     code = f"""
 import sys, time
-from minixai.cli import session
-def explain_files(options):
+from minixai.cli import single
+def explain_file(options):
     try:
         print("begun", flush=True)
         time.sleep(60)
     finally:
         print("cleaning up", flush=True)
         time.sleep(60)
-session.explain_files = explain_files
+single.explain_file = explain_file
 sys.argv[1:] = ["explain", {str(CAT)!r}]
 from minixai.__main__ import main
 sys.exit(main())"""

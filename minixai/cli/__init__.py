@@ -1,6 +1,12 @@
 """What can be asked on the command line: minixai explain, verify, models, and the coursework's start, check, release,
-grade. __main__.py says how a command ends."""
+grade. __main__.py says how a command ends.
+
+    single.py   explain one image: every stage            question.py     the network and what is asked of it
+    folder.py   explain many: batches, threads, a page    image_files.py  what is saved of each of many images
+    verify.py   verify                                    record.py index_page.py quick_overlay.py pictures.py
+"""
 import argparse
+import os
 from pathlib import Path
 
 from minixai.course import command
@@ -9,8 +15,17 @@ EXAMPLES = """examples:
   minixai explain                                       the shipped examples, a CNN and a ViT
   minixai explain cat.jpg                               what the top class is seen by, stage by stage
   minixai explain cat.jpg --class tabby --layer stage5  another class, another layer
-  minixai explain photos/ --out heatmaps                every image of a folder
+  minixai explain photos/ --out heatmaps                every image of a folder, and heatmaps/index.html of all
+  minixai explain photos/ --out heatmaps --resume       go on where it was stopped
   minixai explain cat.jpg --model dinov2_small --method attention --head 5
+"""
+EXPLAIN = """Explain images; without any, the shipped ones.
+
+One image: its stages are printed, and drawn in a picture beside the overlay.
+Several images, or a folder: for each the overlay (.jpg, at most 1280 pixels a side) and a record (.npz: the heatmap,
+the class, the logits, the options, the versions), and one page of all, index.html. A file that cannot be used stops
+none of the others. Only one run at a time writes into DIR.
+Exit code 0: all are explained; 1: some are; 2: none.
 """
 VERIFY_EXAMPLES = """examples:
   minixai verify theirs.npy cat.jpg --class tabby                 Grad-CAM at the last layer of efficientnet_lite0
@@ -21,9 +36,9 @@ VERIFY_EXAMPLES = """examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, raised like all others: argparse prints its own, and hides those of print."""
+    """A parser that raises its errors, so that they end as all others do. It lets the errors of print pass too."""
 
-    def error(self, message):
+    def error(self, message: str):
         """Raise ValueError with argparse's own sentence."""
         raise ValueError(f"{message}; {self.prog} --help shows what there is")
 
@@ -32,17 +47,23 @@ class Parser(argparse.ArgumentParser):
         print(self.format_help(), end="", file=file)
 
 
-def parser():
+def parser() -> Parser:
     """The whole command line. What is parsed has `run`, the function that takes it and returns an exit code."""
     parser = Parser(prog="minixai", description="Grad-CAM and attention maps, stage by stage.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     raw = argparse.RawDescriptionHelpFormatter
     explain = commands.add_parser("explain", help="what in an image a network's answer rests on", epilog=EXAMPLES,
-                                  formatter_class=raw, description="Explain images; without any, the shipped ones.")
+                                  formatter_class=raw, description=EXPLAIN)
     explain.set_defaults(run=_explain)
     explain.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="image files or folders of them")
     _add_question(explain)
     explain.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
+    explain.add_argument("--mine", type=Path, action="append", metavar="FILE",
+                         help="run your own stages, from an exercise's file; may be given more than once")
+    explain.add_argument("--stages", action="store_true",
+                         help="of several images: save a picture of the stages of each too (0.3 s an image)")
+    explain.add_argument("--resume", action="store_true",
+                         help="of several images: leave out those that DIR has already, made with the same options")
     verify = commands.add_parser("verify", help="is a heatmap from elsewhere right, and if not, what went wrong",
                                  formatter_class=raw, epilog=VERIFY_EXAMPLES,
                                  description="Compare a heatmap with what every known library and mistake would give.\n"
@@ -53,8 +74,6 @@ def parser():
     verify.add_argument("image", type=Path, metavar="IMAGE", help="the photo that it explains")
     _add_question(verify)
     verify.add_argument("--out", type=Path, default=Path("minixai-out"), metavar="DIR", help="default: %(default)s")
-    explain.add_argument("--mine", type=Path, action="append", metavar="FILE",
-                         help="run your own stages, from an exercise's file; may be given more than once")
     command.add_to(commands)
     models = commands.add_parser("models", help="the networks that can be loaded", formatter_class=raw,
                                  description="Each network: where its weights are, its input, its layers.",
@@ -73,19 +92,21 @@ def _add_question(parser):
     parser.add_argument("--class", dest="target", metavar="CLASS", help="index or name (default: the top class)")
     parser.add_argument("--layer", help="a CNN's stage or dotted module name, or a ViT's block number (default: last)")
     parser.add_argument("--head", type=int, help="one attention head (default: the mean of all)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                        help="where to compute (default: CUDA if there is any)")
 
 
 def _explain(options):
-    from minixai.cli import session
-    if not options.images:
-        return session.explain_examples(options)
-    return session.explain_files(options)
+    if len(options.images) > 1 or options.images and os.path.isdir(options.images[0]):
+        from minixai.cli.folder import explain_folder
+        return explain_folder(options)
+    from minixai.cli import single
+    return single.explain_file(options) if options.images else single.explain_examples(options)
 
 
 def _verify(options):
-    from minixai.cli import session
-    return session.verify_file(options)
+    from minixai.cli.verify import verify_file
+    return verify_file(options)
 
 
 def _models(options):
