@@ -49,7 +49,7 @@ def _event(kind, value, pictures):
         return f"```text\n{value.rstrip()}\n```" if value.strip() else ""
     if kind == "quote":
         return f"```python\n{value}\n```"
-    return f"**RecordedAttention.** {value}" if kind == "seen" else f"> {claim_text(value)}"
+    return f"**Seen.** {value}" if kind == "seen" else f"> {claim_text(value)}"
 
 
 def _about(path, facts):

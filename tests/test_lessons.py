@@ -289,7 +289,7 @@ def test_a_page_tells_in_order_what_happened(small):
         "# 99 A small one", "*Article:* Nowhere, twice · *about 1 minutes*", "```python\nimport numpy",
         "## 1. A section",
         "```python\nprint(", "```text\nthree 3\n```", "![a black picture of nothing](99_black.png)", "def rectify(cam)",
-        "```text\nfour\n```", "**RecordedAttention.** It is 0.25.", "> **Claim 1** (Introduction)",
+        "```text\nfour\n```", "**Seen.** It is 0.25.", "> **Claim 1** (Introduction)",
         "**holds here, but** nowhere")]
     assert places == sorted(places) and "holds=value" not in text and "- Minutes" not in text
     assert list(files) == ["99_black.png"]
