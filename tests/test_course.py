@@ -1,7 +1,7 @@
 """Exercises and the check: what a student is told. Every known mistake is planted, and has to be named."""
+import ast
 import atexit
 import inspect
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from PIL import Image
 
 from minixai.__main__ import main
 from minixai.course import check, fixtures, record, report, runner, start
-from minixai.course.blank import blanked
+from minixai.course.blank import blanked, length_of
 from minixai.course.check import FAILED, PASSED, WAITING, Outcome
 from minixai.course.exercises import EXERCISES, find
 from minixai.course.worker import Limits, Run, Worker
@@ -49,6 +49,13 @@ def solution(exercise):
         assert blanked(task.function) in text
         text = text.replace(blanked(task.function), inspect.getsource(task.function).rstrip())
     return text.replace("import torch\n", f"import torch\n{HELPERS}", 1)
+
+
+def body_lines(function):
+    """The lines of a function behind its docstring: what no student may find."""
+    source = textwrap.dedent(inspect.getsource(function))
+    docstring, *_ = ast.parse(source).body[0].body
+    return [line.strip() for line in source.splitlines()[docstring.end_lineno:]]
 
 
 def written(tmp_path, text, name="mine.py"):
@@ -129,7 +136,6 @@ def test_there_is_an_exercise_for_every_lesson_each_with_a_question():
 
 @pytest.mark.parametrize("number", EXERCISES)
 def test_the_file_holds_head_and_docstring_and_no_line_of_a_solution(number, tmp_path):
-    from minixai.course.blank import body_lines
     exercise = find(number)
     text = start.write(exercise, tmp_path / "a.py").read_text(encoding="utf-8")
     for task in exercise.tasks:
@@ -151,9 +157,6 @@ def test_a_blank_says_how_long_an_answer_is_even_if_the_library_is_blanked_alrea
     from minixai.heatmap import min_max
     assert blanked(channel_weights).endswith('raise NotImplementedError("about 1 line")')
     assert blanked(min_max).endswith('raise NotImplementedError("about 5 lines")')
-    import ast
-
-    from minixai.course.blank import length_of
     source = 'def f(x):\n    """Doc."""\n    raise NotImplementedError("f is yours to write (about 7 lines): …")\n'
     assert length_of(source, ast.parse(source).body[0]) == "about 7 lines"
 
@@ -168,8 +171,8 @@ def test_public_fixtures_are_what_the_library_gives_now(number):
     """
     exercise = find(number)
     for seed, (about, arrays) in zip(fixtures.PUBLIC, fixtures.public(exercise)):
-        now = record.fixture(exercise, seed)
-        assert json.loads(str(now.pop("about"))) == about
+        about_now, now = record.fixture(exercise, seed)
+        assert about_now == about
         assert set(now) == set(arrays)
         for name, array in arrays.items():
             assert array.dtype == now[name].dtype
@@ -192,16 +195,16 @@ def test_no_known_mistake_is_so_small_that_a_processor_decides_whether_it_is_one
     lists = []
     for factor in (0.1, 50):
         monkeypatch.setattr(check, "TOLERANCE", factor * 1e-5)
-        lists.append([str(record.fixture(find(number), seed)["about"]) for seed in fixtures.PUBLIC])
+        lists.append([record.fixture(find(number), seed)[0] for seed in fixtures.PUBLIC])
     assert lists[0] == lists[1]
 
 
 def test_the_recorder_is_deterministic_and_leaves_the_random_state_alone():
     before = torch.random.get_rng_state()
-    one, two = (record.fixture(find("12"), 7) for _ in range(2))
+    (_, one), (_, two) = (record.fixture(find("12"), 7) for _ in range(2))
     assert set(one) == set(two) and all(one[name].tobytes() == two[name].tobytes() for name in one)
     assert torch.equal(before, torch.random.get_rng_state())
-    other = record.fixture(find("12"), 9)
+    _, other = record.fixture(find("12"), 9)
     assert not np.array_equal(other["expected/positive_evidence"], one["expected/positive_evidence"])
 
 
@@ -276,8 +279,8 @@ def test_other_right_ways_pass_too():
 def test_every_known_mistake_is_rejected_and_named(exercise, task):
     """Planted in the place of the student's function; named on the first pass or, if one of batches, on the second."""
     passes, planted = fixtures.public(exercise), 0
-    for name, function, _ in record.mistakes_for(task):
-        mine = student_of(function, task)
+    for mistake in record.mistakes_for(task):
+        name, mine = mistake.name, student_of(mistake.function, task)
         if mine is None or _does_not_fit(mine, passes[0], task):
             continue
         outcome = judged(task.name, mine, passes)
@@ -309,9 +312,9 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     ("x = 1\nraise KeyError('k')", "the file stops when it is loaded: KeyError (line 2): 'k'"),
     ("import sys\nsys.exit(0)", "the file stops when it is loaded: SystemExit (line 2): 0"),
     ("import torch", "the function is not in the file: was it renamed?"),
-    ("def channel_weight(gradients): return 1", "was it renamed? (there is one called channel_weight)"),
+    ("def channel_weight(gradients): return 1", "was it renamed? (the file has channel_weight)"),
     ("channel_weights = 3", "the function is not in the file"),
-    ("def channel_weights(grads): return grads", "its parameters have to be (gradients): keep the head as it was"),
+    ("def channel_weights(grads): return grads", "its parameters have to be (gradients): keep the def line as it was"),
     (of_weights("raise NotImplementedError('about 1 line')"), "not written yet (about 1 line)"),
     (of_weights("pass"), "it returns no tensor: nothing (is there a return?)"),
     (of_weights("return gradients.numpy().mean()"), "it returns no tensor: a float32"),
@@ -320,7 +323,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     (of_weights("return gradients[99]"), "line 4, in channel_weights:  return gradients[99]"),
     (of_weights(DEEPER), "line 4, in channel_weights:  return deeper("),
     (of_weights(DEEPER), "line 6, in deeper:  return x[99]"),
-    (of_weights("class E1(Exception): pass\n    raise E1(4)"), "it stops with an error of its own (line 5): E1: 4"),
+    (of_weights("class E1(Exception): pass\n    raise E1(4)"), "it stops with an exception of its own (line 5): E1: 4"),
     (of_weights("return channel_weights(gradients)"), "it stops with RecursionError (line 4): maximum recursion"),
     (of_weights("return torch.zeros(3).to(torch.int64).logdet()"), "it stops with RuntimeError (line 4)"),
     (of_weights("raise NotImplementedError('my own')"), "it stops with NotImplementedError (line 4): my own"),
@@ -328,7 +331,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     (of_weights("import ctypes; ctypes.string_at(0)"), "it crashed (SIGSEGV)"),
     (of_weights("return torch.zeros(10, 10).to_sparse()"), "expected float32, got torch.float32, torch.sparse_coo"),
     (of_weights("return torch.zeros(1).expand(10**6, 10**6)"), "wrong shape: expected (10, 1, 1), got (1000000, "),
-    (of_weights("return torch.zeros(3, device='meta')"), "wrong type of numbers"),
+    (of_weights("return torch.zeros(3, device='meta')"), "wrong dtype"),
     (of_weights("return bytearray(10 * 2**30)"), "it stops with MemoryError"),
     (of_weights("torch.Tensor.numpy = lambda self: 1; return gradients"), "it stops with "),
     ("import minixai\n" + of_weights("return 1"), "ImportError (line 1): minixai cannot be imported here"),
@@ -345,7 +348,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     (of_weights("while True: print('flood' * 1000)"), "it printed or wrote too much"),
     (of_weights("import sys; sys.exit('no')"), "it stops with SystemExit (line 4): no"),
     (of_weights("return gradients.double().mean((-2, -1), keepdim=True)"),
-     "wrong type of numbers: expected float32, got float64; keep that of the inputs"),
+     "wrong dtype: expected float32, got float64; keep the dtype of the inputs"),
     (of_weights("return gradients.mean((-2, -1), keepdim=True) > 0"), "expected float32, got bool"),
     (of_weights("return gradients.mean((-2, -1), keepdim=True).bfloat16()"), "expected float32, got torch.bfloat16"),
     (of_weights("return gradients.mean((-2, -1))"),
@@ -353,7 +356,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     (of_weights("return gradients.mean((-2, -1)).mean()"), "wrong shape: expected (10, 1, 1), got ()"),
     (of_weights("return gradients.mean((-2, -1), keepdim=True) * float('nan')"), "NaN or infinite values: 10 of 10,"),
     (of_weights("return 2 * gradients.mean((-2, -1), keepdim=True)"), "right shape, wrong values: 100% of them differ"),
-    (of_weights("return gradients.mean((1, 2), keepdim=True)"), "a batch stands in front of every tensor here"),
+    (of_weights("return gradients.mean((1, 2), keepdim=True)"), "every tensor has a batch dimension in front here"),
     (of_weights("gradients -= 1; return (gradients + 1).mean((-2, -1), keepdim=True)"),
      "writes into its input gradients"),
     (of_weights("gradients.zero_(); return gradients[..., :1, :1]"), "right shape, wrong values"),
@@ -423,7 +426,7 @@ def test_what_is_special_about_an_image_is_said():
     outcomes = checked(text)
     assert [outcome.status for outcome in outcomes] == [PASSED] * 4 + [FAILED, WAITING]
     assert outcomes[4].sentence.startswith("NaN or infinite values: ") and "first at (2, 0, 0)" in outcomes[4].sentence
-    assert "In image 3 nothing speaks for the class" in " ".join(outcomes[4].hints)
+    assert "In image 3 every gradient is zero" in " ".join(outcomes[4].hints)
 
 
 @pytest.mark.slow
@@ -530,7 +533,7 @@ def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch)
     printed = capsys.readouterr().out
     assert "11  Attention rollout: half_skip, multiply_layers" in printed and "04  Target layer: a question" in printed
     assert (tmp_path / "exercise_02.py").exists() and main(["check", "02"]) == 1
-    assert main(["start", "2"]) == 2 and "is there already" in capsys.readouterr().err
+    assert main(["start", "2"]) == 2 and "exists already" in capsys.readouterr().err
     assert main(["start", "99"]) == 2 and "no exercise '99'; there are 01" in capsys.readouterr().err
 
 
@@ -669,4 +672,4 @@ def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys, monkeypatch):
 def test_a_file_without_a_stage_of_the_method_is_refused(tmp_path, capsys):
     path = written(tmp_path, solution(find("13")))
     assert main(["explain", "--method", "gradcam", "--mine", str(path), "--out", str(tmp_path / "o")]) == 2
-    assert "no function is called as a stage of this method: class_score, channel_weights" in capsys.readouterr().err
+    assert "no function has the name of a stage of this method: class_score, channel_weights" in capsys.readouterr().err

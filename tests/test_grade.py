@@ -62,7 +62,7 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "upsample": "import time; time.sleep(1000)",
         "min_max": "while True: print('flood' * 100000)",
         "overlay": "return bytearray(10 * 2**30)",
-    }, ("(an endless loop?)", "it gave nothing that can be read", "it crashed (SIGSEGV)",
+    }, ("(an endless loop?)", "its result cannot be read", "it crashed (SIGSEGV)",
         "it did not come to an end in 6 s", "it printed or wrote too much", "MemoryError")),
     "two": ({
         "channel_weights": "import sys; sys.exit('bye')",
@@ -72,7 +72,7 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "min_max": "class Array:\n        def __array__(self, *_): import os; os._exit(3)\n    return Array()",
         "overlay": "import sys; sys.path.insert(0, LIBRARY); sys.meta_path.clear(); sys.modules.pop('minixai', None)\n"
                    "    from importlib import import_module as get; get('minixai.heatmap')",
-    }, ("SystemExit (line 8): bye", "minixai cannot be imported here", "an error of its own (line 13): Evil",
+    }, ("SystemExit (line 8): bye", "minixai cannot be imported here", "an exception of its own (line 13): Evil",
         "wrong shape", "it returns no tensor: a Array", "ModuleNotFoundError")),
     "three": ({
         "channel_weights": "return input()",
@@ -81,7 +81,7 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "upsample": "torch.zeros(2**31); return coarse",
         "min_max": "torch.Tensor.numpy = lambda self: 1; return full",
         "overlay": "import os, signal; os.kill(os.getppid(), signal.SIGKILL); return rgb",
-    }, ("there is no keyboard here", "it gave nothing that can be read", "nothing that can be read", "RuntimeError",
+    }, ("there is no keyboard here", "its result cannot be read", "result cannot be read", "RuntimeError",
         "it stops with", "PermissionError")),
     "four": ({
         "channel_weights": "import os\n    for _ in range(40): os.fork()\n    return gradients",
@@ -91,7 +91,7 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "upsample": "import sys; sys.setrecursionlimit(10**9); f = lambda: f(); return f()",
         "min_max": "import threading, time\n    while True: threading.Thread(target=time.sleep, args=(99,)).start()",
         "overlay": "import torch; return torch.compile(lambda x: x + 1)(torch.ones(3))",
-    }, ("PermissionError", "PermissionError", "it gave nothing that can be read", "it ", "it ",
+    }, ("PermissionError", "PermissionError", "its result cannot be read", "it ", "it ",
         "")),
     "five": ({      # a later function's input would be an earlier one's answer
         "channel_weights": "import numpy as np\n"
@@ -223,7 +223,7 @@ LEAKS = {
     "overlay": "class Hidden123: pass\n    return Hidden123()",
 }
 TOLD = {    # all that its author reads of it
-    "channel_weights": "it stops with an error of its own (line 8)",
+    "channel_weights": "it stops with an exception of its own (line 8)",
     "weighted_sum": "it stops with ValueError (line 10)",
     "rectify": "wrong shape", "upsample": "it returns no tensor", "min_max": "NaN or infinite values",
     "overlay": "it returns no numpy array",
@@ -449,7 +449,7 @@ def test_the_same_seed_gives_the_same_files_and_what_is_drawn_is_written_down(tm
     assert len(files) == 8
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
-    assert "In image 3 nothing speaks" in (tmp_path / "one/bob/results.json").read_text()
+    assert "In image 3 every gradient is zero" in (tmp_path / "one/bob/results.json").read_text()
 
 
 def test_every_whole_number_is_a_seed_and_no_two_share_a_pass():
@@ -604,8 +604,8 @@ def test_results_in_the_folder_of_the_submissions_are_no_submissions(tmp_path):
 def test_every_known_mistake_fails_on_hidden_passes_and_is_named(exercise, task):
     for seed in (7431, 12):
         passes = grade.hidden_passes(exercise, task, seed)
-        for name, function, _ in record.mistakes_for(task):
-            mine = student_of(function, task)
+        for mistake in record.mistakes_for(task):
+            name, mine = mistake.name, student_of(mistake.function, task)
             outcome = mine and judged(task.name, mine, passes)
             if outcome and "IndexError" not in outcome.message:         # head 12 of three
                 assert outcome.status == FAILED and name in outcome.mistake.split(", or "), (seed, name, outcome)

@@ -160,7 +160,7 @@ def test_the_instructors_commands_say_that_they_are_not_there(words, monkeypatch
     monkeypatch.setitem(sys.modules, f"minixai.course.{words[0]}", None)        # as if the file were missing
     assert main(list(words)) == 2
     said = capsys.readouterr().err
-    assert said == f"minixai: {words[0]} is for instructors, and not part of the tree for students\n"
+    assert said == f"minixai: {words[0]} is for instructors; the tree for students does not have it\n"
 
 
 @pytest.mark.slow
