@@ -336,11 +336,11 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     (of_weights("torch.Tensor.numpy = lambda self: 1; return gradients"), "it stops with "),
     ("import minixai\n" + of_weights("return 1"), "ImportError (line 1): minixai cannot be imported here"),
     (of_weights("from minixai import gradcam"), "ImportError (line 4): minixai cannot be imported here"),
-    ("import pandas as pd", "ModuleNotFoundError (line 1): pandas is not there when this is graded"),
-    ("import utils", "utils is not there when this is graded"),
-    ("import pytest", "pytest is not there when this is graded"),
+    ("import pandas as pd", "ModuleNotFoundError (line 1): pandas cannot be imported in grading"),
+    ("import utils", "utils cannot be imported in grading"),
+    ("import pytest", "pytest cannot be imported in grading"),
     (of_weights("return input()"), "RuntimeError (line 4): there is no keyboard here"),
-    (of_weights("breakpoint()"), "there is no keyboard here, so input(), breakpoint() and pdb cannot wait for you"),
+    (of_weights("breakpoint()"), "there is no keyboard here, so input(), breakpoint() and pdb do not work"),
     (of_weights("import pdb; pdb.set_trace()"), "there is no keyboard here"),
     (of_weights(f"return open({__file__!r}).read()"), "PermissionError (line 4): other files, other programs and"),
     (of_weights("import subprocess; subprocess.run(['python'])"), "other files, other programs and the network are"),
@@ -372,7 +372,7 @@ def test_each_failure_has_its_sentence(text, sentence):
 @pytest.mark.parametrize("data", ["x = 'été'".encode("latin-1"), "x = 1".encode("utf-16"), b"x = 1\0"])
 def test_what_is_no_utf_8_says_so(data):
     outcome, *_ = check.check(find("02"), data, worker())
-    assert "it is no UTF-8 text; save it as UTF-8" in outcome.sentence and outcome.status == FAILED
+    assert "it is not UTF-8 text; save it as UTF-8" in outcome.sentence and outcome.status == FAILED
 
 
 @pytest.mark.slow
@@ -465,7 +465,7 @@ def test_an_endless_loop_is_ended_and_the_next_function_still_runs():
     with Worker(Limits(seconds=2)) as short:
         for text in (of_weights("while True: pass"), "while True: pass"):
             outcome, *_ = check.check(find("02"), text.encode(), short)
-            assert outcome.sentence.endswith("it did not come to an end in 2 s (an endless loop?)")
+            assert outcome.sentence.endswith("it did not end within 2 s (an endless loop?)")
         outcome, *_ = check.check(find("02"), solution(find("02")).encode(), short)
         assert outcome.status == PASSED
 

@@ -63,7 +63,7 @@ HOSTILE = {     # name: (the bodies of the functions, what is said of each to th
         "min_max": "while True: print('flood' * 100000)",
         "overlay": "return bytearray(10 * 2**30)",
     }, ("(an endless loop?)", "its result cannot be read", "it crashed (SIGSEGV)",
-        "it did not come to an end in 6 s", "it printed or wrote too much", "MemoryError")),
+        "it did not end within 6 s", "it printed or wrote too much", "MemoryError")),
     "two": ({
         "channel_weights": "import sys; sys.exit('bye')",
         "weighted_sum": "import minixai; return minixai.gradcam.weighted_sum(activations, weights)",
@@ -300,7 +300,7 @@ def test_right_files_get_all_points_and_the_others_theirs(graded):
 
 @pytest.mark.slow
 def test_files_of_other_exercises_are_named_and_have_no_row(graded):
-    assert graded[2][-1] == ("left out, of other exercises: ben/exercise_05.py, eve/exercise_05.py, flo/work.py, "
+    assert graded[2][-1] == ("left out, files of other exercises: ben/exercise_05.py, eve/exercise_05.py, flo/work.py, "
                              "hal_exercise_12.py")
     assert not [name for name in graded[0] if name.startswith(("eve_", "flo_", "hal_"))]
 
@@ -316,7 +316,7 @@ def test_a_mistake_costs_its_own_function_and_is_named(graded):
 @pytest.mark.parametrize("name, sentence", [
     ("a_b", "not written yet (about "), ("a_b-2", "it is loaded: RuntimeError (line 1): at the top"),
     ("empty", "was it renamed?"), ("wrong", "the file cannot be read as Python (line 1): invalid syntax"),
-    ("latin", "it is no UTF-8 text"), ("loop", "the file stops when it is loaded: it "),
+    ("latin", "it is not UTF-8 text"), ("loop", "the file stops when it is loaded: it "),
 ])
 def test_what_cannot_be_run_says_why_for_every_function(name, sentence, graded):
     assert all(sentence in outcome.sentence for outcome in graded[0][name].outcomes.values()), graded[0][name]
@@ -325,7 +325,7 @@ def test_what_cannot_be_run_says_why_for_every_function(name, sentence, graded):
 @pytest.mark.slow
 @pytest.mark.parametrize("name, note", [
     ("link", "not graded: this is a link, not a file"), ("gone", "not graded: this is a link, not a file"),
-    ("linked", "not graded: this is a link, not a file"), ("fifo", "not graded: this is no regular file"),
+    ("linked", "not graded: this is a link, not a file"), ("fifo", "not graded: this is not a regular file"),
     ("large", "not graded: a file of 2097152 bytes, 1048576 at most"),
     ("notebook.ipynb", "not graded: a .ipynb file; only .py files are graded"),
     ("essay.docx", "not graded: a .docx file; only .py files are graded"),
@@ -512,7 +512,6 @@ def test_where_there_is_no_fence_and_no_fork_it_is_said_and_grading_works(tmp_pa
     (tmp_path / "runner.py").write_text(alone)
     (tmp_path / "fence.py").write_text(open_)
     monkeypatch.setattr(worker, "RUNNER", tmp_path / "runner.py")
-    monkeypatch.setattr(worker, "FORKS", False)
     (tmp_path / "subs").mkdir()
     (tmp_path / "subs" / "ada.py").write_text(solution(find("12")))
     (tmp_path / "subs" / "bob.py").write_text("while True: pass")
@@ -560,7 +559,7 @@ def test_what_cannot_be_graded_at_all_is_one_line(tmp_path, capsys):
     (tmp_path / "subs" / "a.py").write_text("")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    for folder, out, sentence in (("empty", "o", "no submissions"), ("none", "o", "is no folder"),
+    for folder, out, sentence in (("empty", "o", "no submissions"), ("none", "o", "is not a folder"),
                                   ("subs", "file", "Not a directory"), ("subs", "file/o", "Not a directory")):
         where = [str(tmp_path / folder), "--out", str(tmp_path / out)]
         assert main(["grade", *where, "--exercise", "02", "--seed", "1"]) == 2
