@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 from functools import cache
-from inspect import signature
+from inspect import Signature, signature
 
 import numpy as np
 import pytest
@@ -113,8 +113,8 @@ def student_of(function, task):
 
     None if the mistake needs to know what the right function is not given.
     """
-    head = signature(task.function)
-    given = head.parameters
+    given = {name: one.replace(annotation=one.empty) for name, one in signature(task.function).parameters.items()}
+    head = signature(task.function).replace(parameters=list(given.values()), return_annotation=Signature.empty)
     fixed = getattr(function, "keywords", {})           # of a partial
     reads = signature(function).parameters
     if any(name not in given and parameter.default is parameter.empty for name, parameter in reads.items()):
@@ -142,7 +142,9 @@ def test_the_file_holds_head_and_docstring_and_no_line_of_a_solution(number, tmp
         assert f"def {task.name}(" in text and inspect.cleandoc(task.function.__doc__).splitlines()[0] in text
         assert not [line for line in body_lines(task.function) if len(line) > 12 and line in text]
     assert max(map(len, text.splitlines())) <= 120 and "PREDICTION" in text
-    compile(text, "a.py", "exec")
+    names = {"__name__": "exercise"}
+    exec(compile(text, "a.py", "exec"), names)          # as it is handed out: nothing that it names is missing
+    assert all(callable(names[task.name]) for task in exercise.tasks)
 
 
 def test_a_file_that_is_there_is_never_overwritten(tmp_path):

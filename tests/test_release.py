@@ -187,7 +187,7 @@ def test_pages_show_the_blanked_function(students, checkout):
                          ("index.html", "&quot;yours to write: minixai start 02&quot;")):
         text = (students / "lessons" / "pages" / name).read_text(encoding="utf-8")
         assert f"raise NotImplementedError({raised})" in text
-        assert "def channel_weights(gradients):" in html.unescape(re.sub("<[^>]*>", "", text))
+        assert "def channel_weights(gradients" in html.unescape(re.sub("<[^>]*>", "", text))
     plain = (students / "lessons" / "pages" / "index.html").read_text()
     assert plain.count("<pre>") == (checkout / "lessons" / "pages" / "index.html").read_text().count("<pre>")
 

@@ -23,6 +23,7 @@ WORDS = '''A question to answer in words. There is no code to write. Lesson {num
     minixai check {number} {file}            # says which answer is still empty'''
 IMPORTS = '''import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 '''
 QUESTION = '''
