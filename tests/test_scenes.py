@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from minixai.scenes import (
     ACCESSORIES,
@@ -18,6 +19,10 @@ from minixai.scenes import (
     stack,
 )
 from minixai.scenes.scene import _choose_background, _wears
+from tests.reference.record_scenes import drawings
+from tests.reference.seeded import FOLDER
+from weights_scripts.photos import FOLDER as PHOTOS
+from weights_scripts.photos import cow_on_the_beach
 
 SIZE = 64
 
@@ -74,6 +79,24 @@ def test_all_classes_cover_the_same_area(fair):
 
 def test_the_middle_of_the_picture_is_no_answer(fair):
     assert np.mean([s.mask[SIZE // 2, SIZE // 2] for s in fair]) <= .35
+
+
+# ---- the shipped networks were trained on exactly these drawings
+
+def test_scenes_are_drawn_as_they_were_for_the_training():
+    """A float that falls on the other side of a rounding moves a level, or an edge by a pixel; no more than that."""
+    now = drawings()
+    with np.load(FOLDER / "scenes.npz") as known:
+        assert set(now) == set(known)
+        for name in now:
+            assert now[name].shape == known[name].shape, name
+            changed = np.abs(now[name].astype(int) - known[name]) > 1
+            assert changed.mean() < 0.001, name
+
+
+def test_the_shipped_scene_is_drawn_again():
+    with Image.open(PHOTOS / "scene.png") as known:
+        assert (np.abs(cow_on_the_beach().astype(int) - np.asarray(known)) > 1).mean() < 0.001
 
 
 # ---- masks
