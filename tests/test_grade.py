@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from minixai.course import check, fixtures, grade, record, results, start, submi
 from minixai.course.check import FAILED, PASSED, Outcome
 from minixai.course.exercises import find
 from minixai.course.worker import Limits, Run, Worker
-from tests.test_course import TASKS, judged, solution, student_of
+from tests.test_course import TASKS, Here, judged, solution, student_of
 
 SEED = 74319876541
 SHORT = Limits(seconds=6, processor_seconds=1)
@@ -238,6 +239,13 @@ def with_bodies(bodies, folder=REPOSITORY):
     return text.replace("LIBRARY", repr(str(folder)))
 
 
+@pytest.fixture
+def here(monkeypatch):
+    """Grading runs the files in this process, one after the other."""
+    monkeypatch.setattr(grade, "Worker", lambda *limits: Here())
+    monkeypatch.setattr(grade, "AT_ONCE", 1)
+
+
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """One run over a folder with everything in it: ({name: Graded}, the results' folder, lines said, submissions)."""
@@ -434,10 +442,55 @@ def test_answers_in_words_are_collected_without_running_anything(graded):
     assert text.count("\n## ") == len(graded[0]) and text.count("cannot be read as Python") == 2
 
 
+def test_a_small_folder_is_graded(tmp_path, here):
+    """Everything that is written about a right file, a mistake, a file that stops, and one that is none."""
+    right, subs, lines = solution(find("12")), tmp_path / "subs", []
+    subs.mkdir()
+    (subs / "ada.py").write_text(right.replace('PREDICTION = """\n', 'PREDICTION = """\nblue\n'))
+    (subs / "bob.py").write_text(right.replace(".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)"))
+    (subs / "eve.py").write_text("print('so')\nraise ValueError('mine')")
+    (subs / "fay.txt").write_text("no Python")
+    (subs / "gus_exercise_05.py").write_text("x = 1")
+    found = grade.grade(find("12"), subs, 5, tmp_path / "out", lines.append)
+    assert lines[1:] == ["1/4 ada: 5 of 5 points", "2/4 bob: 2 of 5 points", "3/4 eve: 0 of 5 points",
+                         "4/4 fay.txt: not graded: a .txt file; only .py files are graded",
+                         "left out, files of other exercises: gus_exercise_05.py"]
+    rows = list(csv.reader(io.StringIO((tmp_path / "out" / "grades.csv").read_text())))
+    assert rows == [["submission", "positive_evidence", "whole_skip", "points", "of", "note"],
+                    ["ada", "3", "2", "5", "5", ""], ["bob", "0", "2", "2", "5", ""], ["eve", "0", "0", "0", "5", ""],
+                    ["fay.txt", "", "", "", "5", "not graded: a .txt file; only .py files are graded"]]
+    bob = json.loads((tmp_path / "out" / "bob" / "results.json").read_text())
+    assert bob["score"] == 2 and [test["status"] for test in bob["tests"]] == ["failed", "passed"]
+    assert bob["tests"][0]["output"].splitlines()[:2] == [
+        "right shape, wrong values", "this is a known mistake: clamped after the mean over heads"]
+    assert bob["tests"][1]["output"] == "passed" and [test["max_score"] for test in bob["tests"]] == [3, 2]
+    suite = ElementTree.parse(tmp_path / "out" / "bob" / "junit.xml").getroot()
+    assert suite.get("tests") == "2" and suite.get("failures") == "1" and suite.get("errors") == "0"
+    assert [len(case) for case in suite] == [1, 0] and suite[0][0].get("message") == "right shape, wrong values"
+    details = (tmp_path / "out" / "eve" / "details.txt").read_text().splitlines()
+    stopped = "the file stops when it is loaded: ValueError (line 2): mine"
+    assert [f"{name}: {stopped}" for name in ("positive_evidence", "whole_skip")] == [
+        line for line in details if line[:1] not in ("", " ")]
+    assert "    | so" in details and details[0] == ""
+    answers = (tmp_path / "out" / "answers.md").read_text()
+    assert "## ada\n\nPrediction:\n\n    blue\n\nExplanation:\n\n    (empty)" in answers
+    assert "## fay.txt\n\n(not graded: a .txt file" in answers and answers.startswith("# Exercise 12: answers in words")
+    assert set(found) == {"ada", "bob", "eve", "fay.txt"} and not (tmp_path / "out" / "seed.txt").exists()
+
+
+def test_cells_that_a_spreadsheet_would_compute_are_text():
+    assert [results.no_formula(text) for text in ("=1", "+1", "-1", "@a", "a=1", "")] == [
+        "'=1", "'+1", "'-1", "'@a", "a=1", ""]
+
+
+def test_a_thread_that_fails_costs_its_own_row():
+    with ThreadPoolExecutor(1) as pool:
+        assert grade.result_of(pool.submit(int, "x")).note.startswith("could not be graded: ValueError: invalid ")
+
+
 # ---- seeds
 
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_files_and_what_is_drawn_is_written_down(tmp_path):
+def test_the_same_seed_gives_the_same_files_and_what_is_drawn_is_written_down(tmp_path, here):
     subs = tmp_path / "subs"
     subs.mkdir()
     (subs / "ada.py").write_text(solution(find("05")))
@@ -544,8 +597,7 @@ def test_ctrl_c_keeps_what_is_graded(tmp_path):
     assert (tmp_path / "out" / "seed.txt").exists()
 
 
-@pytest.mark.slow
-def test_an_exercise_of_words_alone_has_answers_and_no_points(tmp_path):
+def test_an_exercise_of_words_alone_has_answers_and_no_points(tmp_path, here):
     (tmp_path / "subs").mkdir()
     start.write(find("04"), tmp_path / "subs" / "ada.py")
     found = grade.grade(find("04"), tmp_path / "subs", 1, tmp_path / "out", lambda line: None)
