@@ -1,4 +1,4 @@
-"""Write the files of a grading.
+"""Write the results of grading: files for students, and files for the instructor.
 
 For students: results.json, in the format of Gradescope, and JUnit XML. They consist of fixed sentences, without numbers
 of hidden passes, printed lines or text of the submission.

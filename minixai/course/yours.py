@@ -1,4 +1,4 @@
-"""In the students' copy of the library, a blank function runs the function of the same name in the student's file.
+"""In the copy for students, a blank library function runs the function of the same name in the student's file.
 
     gradcam.channel_weights(…)  ─►  channel_weights of exercise_02.py, in the current folder or beside minixai/
 
