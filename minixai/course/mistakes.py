@@ -1,6 +1,7 @@
 """Mistakes that students make in functions that are no stage of a recipe, and some more mistakes in stages.
 
-The table has the same form as that of minixai.verification.mistakes. The exercises use both tables.
+The table at the end says what each function does wrong. It has the same form as that of minixai.verification.mistakes,
+and the exercises use both.
 """
 from functools import partial
 
@@ -131,11 +132,7 @@ def pixels_above_half(heatmap, mask):
 
 
 def squares(heatmap, mask):
-    return energy_share(heatmap ** 2, mask)
-
-
-def energy_share(heatmap, mask):
-    return (heatmap * mask).sum(dim=(-2, -1)) / _sum(heatmap)
+    return energy_inside(heatmap ** 2, mask)
 
 
 def share_of_the_picture(heatmap, mask):
@@ -164,7 +161,7 @@ def over_the_columns_alone(lost, rows, columns):
 
 
 def sign_turned(lost, rows, columns):
-    return -_mean(lost, rows, columns)
+    return -spread_over_pixels(lost, rows, columns)
 
 
 def largest(lost, rows, columns):
@@ -182,24 +179,20 @@ def first_square_only(lost, rows, columns):
 
 
 def squares_upside_down(lost, rows, columns):
-    return _mean(lost.flip(-2), rows, columns)
+    return spread_over_pixels(lost.flip(-2), rows, columns)
 
 
 def squares_mirrored(lost, rows, columns):
-    return _mean(lost.flip(-1), rows, columns)
+    return spread_over_pixels(lost.flip(-1), rows, columns)
 
 
 def positive_losses(lost, rows, columns):
-    return _mean(lost.clamp(min=0), rows, columns)
+    return spread_over_pixels(lost.clamp(min=0), rows, columns)
 
 
 def rows_and_columns_exchanged(lost, rows, columns):
     """The result has the shape (W,H)."""
-    return _mean(lost, rows, columns).transpose(-2, -1)
-
-
-def _mean(lost, rows, columns):
-    return rows.T @ lost @ columns / (rows.sum(dim=0)[:, None] * columns.sum(dim=0))
+    return spread_over_pixels(lost, rows, columns).transpose(-2, -1)
 
 
 def without_weights(activations):

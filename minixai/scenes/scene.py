@@ -117,8 +117,8 @@ def _away_from_centre(rng, low, high):
     return low + (high - low) * rng.beta(.25, .25) if high > low else (low + high) / 2
 
 
-def draw_place(rng, width, height):
-    """Centre (x, y) of a box that stands on the ground within the frame; all in fractions of the frame."""
+def draw_place(rng: np.random.Generator, width: float, height: float) -> tuple[float, float]:
+    """A random centre (x, y) for a box that stands on the ground, inside the picture. All are fractions of its side."""
     return (_away_from_centre(rng, width / 2 + .015, .985 - width / 2),
             _away_from_centre(rng, max(height / 2 + .02, .50 - height / 2), .97 - height / 2))
 
