@@ -84,19 +84,18 @@ def test_the_middle_of_the_picture_is_no_answer(fair):
 # ---- the shipped networks were trained on exactly these drawings
 
 def test_scenes_are_drawn_as_they_were_for_the_training():
-    """A float that falls on the other side of a rounding moves a level, or an edge by a pixel; no more than that."""
+    """Where processors round a float differently, single values may differ, but not one in a thousand."""
     now = drawings()
     with np.load(FOLDER / "scenes.npz") as known:
         assert set(now) == set(known)
         for name in now:
             assert now[name].shape == known[name].shape, name
-            changed = np.abs(now[name].astype(int) - known[name]) > 1
-            assert changed.mean() < 0.001, name
+            assert (now[name] != known[name]).mean() < 0.001, name
 
 
 def test_the_shipped_scene_is_drawn_again():
     with Image.open(PHOTOS / "scene.png") as known:
-        assert (np.abs(cow_on_the_beach().astype(int) - np.asarray(known)) > 1).mean() < 0.001
+        assert (cow_on_the_beach() != np.asarray(known)).mean() < 0.001
 
 
 # ---- masks
