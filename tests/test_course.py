@@ -201,7 +201,24 @@ def test_a_blank_says_how_long_an_answer_is_even_if_the_library_is_blanked_alrea
     assert length_of(source, ast.parse(source).body[0]) == "about 7 lines"
 
 
+def test_the_instructors_page_has_the_points_as_they_are():
+    page = (Path(start.__file__).parent / "INSTRUCTOR.md").read_text(encoding="utf-8")
+    words = sum(exercise.written_points for exercise in EXERCISES.values())
+    code = sum(exercise.points for exercise in EXERCISES.values())
+    assert f"That is {code} points for code and {words} for words." in page
+    assert {number: exercise.points for number, exercise in EXERCISES.items() if exercise.tasks} == {
+        "02": 14, "05": 3, "08": 6, "10": 6, "11": 7, "12": 5, "13": 4}
+    for part in ("| 14 + 2 |", "| 3 + 2, 2 |", "| 6 + 2 |", "| 7 + 2, 5 + 2 |", "| 4 + 2, 2 |"):
+        assert part in page
+
+
 # ---- the fixtures
+
+def test_a_fixture_with_code_in_it_is_not_read(tmp_path):
+    np.savez(tmp_path / "forged.npz", about=np.array([Path("x")], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        fixtures.load(tmp_path / "forged.npz")
+
 
 @pytest.mark.parametrize("number", [number for number, exercise in EXERCISES.items() if exercise.tasks])
 def test_public_fixtures_are_what_the_library_gives_now(number):

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from minixai.__main__ import main
 from minixai.course import check, fixtures, grade, record, results, start, submissions, worker
 from minixai.course.check import FAILED, PASSED, Outcome
 from minixai.course.exercises import find
@@ -509,7 +510,7 @@ def test_every_whole_number_is_a_seed_and_no_two_share_a_pass():
     numbers = [number for seed in (*range(-50, 50), 10**30, -10**30) for _, task in TASKS
                for number in grade.hidden_numbers(task, seed)]
     assert len(numbers) == len(set(numbers)) and not set(numbers) & set(fixtures.PUBLIC)
-    assert [number % 2 for number in numbers[:4]] == [1, 0, 1, 0]
+    assert [number % 2 for number in numbers[:4]] == [1, 0, 1, 0] and min(numbers) > max(fixtures.PUBLIC)
     record.pass_of(max(numbers))
 
 
@@ -518,20 +519,36 @@ def test_no_function_is_fed_what_another_has_to_answer():
     inputs = {name: [array for _, arrays in made for key, array in arrays.items() if key.startswith("input/")]
               for name, made in passes.items()}
     for name, made in passes.items():
-        for _, arrays in made:
+        for about, arrays in made:
+            assert list(about["tasks"]) == [name]
             for other in inputs:
                 assert not [array for array in inputs[other] if np.array_equal(array, arrays[f"expected/{name}"])
                             and array.any()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("typed, code", [("7\n", 0), ("-3", 0), ("seven\n", 2), ("", 2)])
-def test_the_seed_can_come_from_a_pipe(typed, code, tmp_path):
+def test_the_seed_can_come_from_a_pipe(typed, code, tmp_path, here, monkeypatch, capsys):
+    graded_with = []
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    monkeypatch.setattr(grade, "hidden_passes", lambda exercise, task, seed: graded_with.append(seed) or [
+        record.fixture(exercise, 5), record.fixture(exercise, 6)])
+    (tmp_path / "subs").mkdir()
+    start.write(find("05"), tmp_path / "subs" / "ada.py")
+    where = [str(tmp_path / "subs"), "--out", str(tmp_path / "o")]
+    assert main(["grade", *where, "--exercise", "05", "--seed", "-"]) == code
+    printed, said = capsys.readouterr()
+    assert said.count("\n") == (code > 0) and graded_with == ([] if code else [int(typed)])
+    assert ("grades.csv" in printed) == (code == 0) and not list(tmp_path.rglob("seed.txt"))
+
+
+def test_the_seed_can_be_an_argument_and_has_to_be_a_whole_number(tmp_path, here, capsys):
     (tmp_path / "subs").mkdir()
     start.write(find("04"), tmp_path / "subs" / "ada.py")
-    ran = subprocess.run([sys.executable, "-m", "minixai", "grade", "subs", "--exercise", "04", "--seed", "-", "--out",
-                          "o"], input=typed, capture_output=True, text=True, cwd=tmp_path)
-    assert ran.returncode == code and ran.stderr.count("\n") == (code > 0), ran.stderr
+    where = [str(tmp_path / "subs"), "--out", str(tmp_path / "o"), "--exercise", "04"]
+    assert main(["grade", *where, "--seed", "12"]) == 0 and not (tmp_path / "o" / "seed.txt").exists()
+    assert main(["grade", *where]) == 0 and (tmp_path / "o" / "seed.txt").read_text().strip().isdigit()
+    assert main(["grade", *where, "--seed", "twelve"]) == 2
+    assert "invalid whole number value: 'twelve'" in capsys.readouterr().err
 
 
 # ---- what a run is given
@@ -606,7 +623,6 @@ def test_an_exercise_of_words_alone_has_answers_and_no_points(tmp_path, here):
 
 @pytest.mark.slow
 def test_what_cannot_be_graded_at_all_is_one_line(tmp_path, capsys):
-    from minixai.__main__ import main
     (tmp_path / "subs").mkdir()
     (tmp_path / "subs" / "a.py").write_text("")
     (tmp_path / "empty").mkdir()
