@@ -21,11 +21,13 @@ import pytest
 import torch
 from PIL import Image
 
+from minixai import METHODS, figures
 from minixai.__main__ import main
 from minixai.course import check, fixtures, record, report, runner, start
 from minixai.course.blank import blanked, length_of
 from minixai.course.check import FAILED, PASSED, WAITING, Outcome
 from minixai.course.exercises import EXERCISES, find
+from minixai.course.mine import with_mine
 from minixai.course.worker import Limits, Run, Stopped, Worker, read_array
 from tests.reference.near import SINGLE, relative_difference
 
@@ -632,6 +634,8 @@ def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch,
     assert "11  Attention rollout: half_skip, multiply_layers" in printed and "04  Target layer: a question" in printed
     assert (tmp_path / "exercise_02.py").exists() and main(["check", "02"]) == 1
     assert main(["start", "2"]) == 2 and "exists already" in capsys.readouterr().err
+    assert main(["start", "2", "--file", "other.py"]) == 0 and (tmp_path / "other.py").exists()
+    assert "wrote other.py: 6 function(s) to write" in capsys.readouterr().out
     assert main(["start", "99"]) == 2 and "no exercise '99'; there are 01" in capsys.readouterr().err
 
 
@@ -746,9 +750,25 @@ def test_check_imports_neither_the_search_nor_the_mistakes_nor_matplotlib(tmp_pa
 
 # ---- the student's own stages on a photo
 
+def test_a_recipe_runs_the_stages_that_the_files_define(tmp_path):
+    one = written(tmp_path, "def rectify(cam):\n    return 'one'\ndef min_max(full):\n    return 'first'\n", "one.py")
+    two = written(tmp_path, "def rectify(cam):\n    return 'two'\nother = 3\n", "two.py")
+    recipe, names = with_mine(METHODS["gradcam"], [one, two])
+    assert names == ["rectify", "min_max"] and recipe.C4(None) == "two" and recipe.M2(None) == "first"
+    assert recipe.C2 is METHODS["gradcam"].C2 and with_mine(METHODS["gradcam"], str(one))[0].C4(None) == "one"
+    with pytest.raises(ValueError, match="no function has the name of a stage of this method: class_score, mean_heads"):
+        with_mine(METHODS["rollout"], two)
+
+
+def test_a_students_overlay_draws_all_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "overlay", figures.overlay)        # put back at the end
+    path = written(tmp_path, "def rectify(cam): pass\ndef overlay(rgb, heatmap, alpha=0.5):\n    return rgb, heatmap\n")
+    assert with_mine(METHODS["gradcam"], path)[1] == ["rectify", "overlay"]
+    assert all(isinstance(array, np.ndarray) for array in figures.overlay([1], torch.ones(2)))
+
+
 @pytest.mark.slow
 def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys, monkeypatch):
-    from minixai import figures
     monkeypatch.setattr(figures, "overlay", figures.overlay)        # put back at the end: --mine replaces it
     right = written(tmp_path, solution(find("02")), "right.py")
     wrong = written(tmp_path, solution(find("02")).replace("return gradients.mean(", "return -gradients.mean("), "w.py")
@@ -762,10 +782,3 @@ def test_own_stages_draw_a_photo_and_change_it(tmp_path, capsys, monkeypatch):
                 ("library", "right", "wrong", "later", "faint")}
     assert pictures["library"] == pictures["right"] == pictures["later"] != pictures["wrong"]
     assert pictures["faint"] not in (pictures["library"], pictures["wrong"])
-
-
-@pytest.mark.slow
-def test_a_file_without_a_stage_of_the_method_is_refused(tmp_path, capsys):
-    path = written(tmp_path, solution(find("13")))
-    assert main(["explain", "--method", "gradcam", "--mine", str(path), "--out", str(tmp_path / "o")]) == 2
-    assert "no function has the name of a stage of this method: class_score, channel_weights" in capsys.readouterr().err

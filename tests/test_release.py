@@ -163,6 +163,14 @@ def test_the_instructors_commands_say_that_they_are_not_there(words, monkeypatch
     assert said == f"minixai: {words[0]} is for instructors; the tree for students does not have it\n"
 
 
+def test_the_command_says_how_many_files_it_wrote(tmp_path, monkeypatch, capsys):
+    from minixai.__main__ import main
+    asked = []
+    monkeypatch.setattr(release, "release", lambda out: asked.append(out) or 7)
+    assert main(["release", str(tmp_path / "out")]) == 0 and asked == [tmp_path / "out"]
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}: 7 files\n"
+
+
 @pytest.mark.slow
 def test_verify_says_that_it_is_not_there(students):
     names = {}
