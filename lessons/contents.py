@@ -1,5 +1,7 @@
-"""The lessons in order, and what the article claims, in words of our own. The article is the guide to Grad-CAM and
-attention maps that README.md names; `section` is its heading."""
+"""The lessons in order, and the article's claims in our own words.
+
+The article is the guide to Grad-CAM and attention maps that README.md names. `section` is one of its headings.
+"""
 
 LESSONS = {     # file name: title
     "01_wolf_or_snow": "Why ask why: wolf or snow",

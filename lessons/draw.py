@@ -1,5 +1,6 @@
-"""Charts for the lessons, each in one line. Heatmaps and stages are drawn by minixai.figures."""
+"""Charts for the lessons. minixai.figures draws heatmaps and stages."""
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,9 +8,13 @@ from matplotlib.figure import Figure
 COLORS = ("#1f6f8b", "#d1603d", "#6a4c93", "#5a8f3c", "#8a8a8a", "#c2a83e")
 
 
-def pictures(values, names, title=None, columns=5, colors="RdBu_r", side=1.9):
-    """A row or grid of panels. values: uint8 or floats in [0,1] (h,w,3), or maps (h,w). Maps are drawn with a colour
-    scale of their own, symmetric about zero (white) where a map has both signs, else from its least to its largest."""
+def pictures(values: Sequence, names: Sequence[str], title: str | None = None, columns: int = 5,
+             colors: str = "RdBu_r", side: float = 1.9) -> Figure:
+    """A grid of panels. values: pictures (h,w,3), uint8 or floats in [0,1], or maps (h,w). side: of a panel, in inches.
+
+    Each map has its own colour scale. It is symmetric about zero (white) if the map has both signs; else it goes from
+    the map's minimum to its maximum.
+    """
     rows = math.ceil(len(values) / columns)
     columns = math.ceil(len(values) / rows)
     figure = Figure(figsize=(side * columns, (side + 0.28) * rows + (0.35 if title else 0)), dpi=110,
@@ -30,8 +35,9 @@ def pictures(values, names, title=None, columns=5, colors="RdBu_r", side=1.9):
     return figure
 
 
-def bars(series, names, ylabel, chance=None, title=None, width=None):
-    """series: {legend: [one value a name]}; chance: {legend: value} drawn as a dashed line, or nothing."""
+def bars(series: dict[str, Sequence[float]], names: Sequence[str], ylabel: str,
+         chance: dict[str, float] | None = None, title: str | None = None, width: float | None = None) -> Figure:
+    """A bar chart. series: {legend: one value for each name}; chance: {legend: value} of dashed lines."""
     figure, axes = _chart(title, width or max(4.2, max(0.9, 0.11 * max(map(len, names))) * len(names) + 1.8))
     step = 0.8 / len(series)
     for place, (legend, values) in enumerate(series.items()):
@@ -50,8 +56,10 @@ def bars(series, names, ylabel, chance=None, title=None, width=None):
     return _with_legend(figure, axes, len(series) + len(chance or {}))
 
 
-def curves(x, series, xlabel, ylabel, title=None, chance=None, log=False, width=5.6):
-    """series: {legend: [one value for each of x]}; x: numbers, or names, which become ticks; log: of the values."""
+def curves(x: Sequence, series: dict[str, Sequence[float]], xlabel: str, ylabel: str, title: str | None = None,
+           chance: dict[str, float] | None = None, log: bool = False, width: float = 5.6) -> Figure:
+    """A line chart. series: {legend: one value for each x}; x: numbers or names; chance: {legend: value} of dashed
+    lines; log: a logarithmic y axis."""
     figure, axes = _chart(title, width)
     named = isinstance(x[0], str)
     at = range(len(x)) if named else x
@@ -65,8 +73,8 @@ def curves(x, series, xlabel, ylabel, title=None, chance=None, log=False, width=
     return _with_legend(figure, axes, len(series) + len(chance or {}))
 
 
-def dots(clouds, xlabel, ylabel, diagonal=False):
-    """One panel for each of clouds, {title: (x, y)}; diagonal: also the line on which both are equal."""
+def dots(clouds: dict[str, tuple], xlabel: str, ylabel: str, diagonal: bool = False) -> Figure:
+    """Scatter plots, one panel for each {title: (x, y)}. diagonal: also draw the line x = y."""
     figure = Figure(figsize=(3.1 * len(clouds) + 0.4, 3.2), dpi=110, layout="constrained")
     for axes, (title, (x, y)) in zip(figure.subplots(1, len(clouds), squeeze=False).flat, clouds.items()):
         axes.plot(np.asarray(x), np.asarray(y), ".", markersize=4, alpha=0.5, color=COLORS[0])
@@ -82,7 +90,7 @@ def _scale(value, colors):
     low, high = value.min(), value.max()
     if low < 0 < high:
         return {"cmap": colors, "vmin": -max(-low, high), "vmax": max(-low, high)}
-    flat = {"vmin": low, "vmax": low + 1} if low == high else {}        # a flat map is drawn as the lowest value
+    flat = {"vmin": low, "vmax": low + 1} if low == high else {}        # a flat map gets the lowest colour
     return {"cmap": "magma" if low >= 0 else "magma_r", **flat}
 
 

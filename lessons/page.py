@@ -1,7 +1,7 @@
-"""From what a lesson did to its page, and from all pages to the map, the ledger and index.html.
+"""Make a lesson's page from its events, and the map, the ledger and index.html from all pages.
 
-A page carries in comments what the rest is made of (the script's hash, its facts, its claims), so the map, the ledger
-and index.html follow from the pages alone, whoever rendered them.
+Comments in a page hold its script's hash, facts and claims. So the map, the ledger and index.html can be made from the
+pages alone.
 """
 import base64
 import hashlib
@@ -16,11 +16,11 @@ from tools import claim_text
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
-SOURCE = "../../"                   # from a page to the root of the checkout
+SOURCE = "../../"                   # path from a page to the root of the checkout
 
 
-def markdown(path, ran, pictures):
-    """path: the lesson's script; ran: [(cell, events)]; pictures: {name: file name} -> the page."""
+def markdown(path: Path, ran: list[tuple[script.Cell, list[tuple]]], pictures: dict[str, str]) -> str:
+    """The text of a page. path: the lesson's script; ran: [(cell, events)]; pictures: {name: file name}."""
     source = path.read_text(encoding="utf-8")
     claims = [value for _, events in ran for kind, value in events if kind == "claim"]
     read = [function for _, events in ran for kind, value in events if kind == "read" for function in value]
@@ -77,23 +77,23 @@ def _neighbours(stem):
 
 
 def _comment(name, value):
-    """A line that a code host does not show. Two hyphens would end the comment early."""
+    """A comment, which is not shown. Two hyphens would end it, so they are escaped."""
     text = json.dumps(value, ensure_ascii=False).replace("--", "\\u002d-")
     return f"<!-- {name}: {text} -->"
 
 
-def noted(text, name):
-    """What a page carries under a name: [value]."""
+def noted(text: str, name: str) -> list:
+    """The values of all comments of this name in a page's text."""
     return [json.loads(value) for value in re.findall(rf"^<!-- {name}: (.+) -->$", text, re.MULTILINE)]
 
 
-def written(pages):
+def written(pages: Path) -> dict[str, str]:
     """{stem: text} of the lessons' pages in a folder, in order."""
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(pages.glob("[0-9][0-9]_*.md"))}
 
 
-def lesson_map(texts):
-    """The table of lessons: which section, how long, which functions, which exercise."""
+def lesson_map(texts: dict[str, str]) -> str:
+    """The table of lessons: section of the article, minutes, functions, and exercise."""
     rows = ["| lesson | article | minutes | functions | exercise |", "|---|---|---|---|---|"]
     for stem, text in texts.items():
         facts, = noted(text, "facts")
@@ -103,8 +103,8 @@ def lesson_map(texts):
     return "\n".join(rows)
 
 
-def ledger(texts):
-    """The table of claims, each put to the test in one lesson or more."""
+def ledger(texts: dict[str, str]) -> str:
+    """The table of the article's claims, with the results of their tests."""
     found = [(row, stem) for stem, text in texts.items() for row in noted(text, "claim")]
     rows = ["| # | section | claim | test | measured | verdict | lesson |", "|---|---|---|---|---|---|---|"]
     for row, stem in sorted(found, key=lambda one: (one[0]["claim"], one[1])):
@@ -115,8 +115,8 @@ def ledger(texts):
     return "\n".join(rows)
 
 
-def readme(text, texts):
-    """lessons/README.md with the map and the ledger made anew."""
+def readme(text: str, texts: dict[str, str]) -> str:
+    """The text of lessons/README.md with a new map and a new ledger."""
     for name, table in (("map", lesson_map(texts)), ("ledger", ledger(texts))):
         between = re.compile(rf"(?<=<!-- {name}: made by python -m lessons.render -->\n).*?(?=<!-- end of {name} -->)",
                              re.DOTALL)
@@ -124,26 +124,26 @@ def readme(text, texts):
     return text
 
 
-def write_readme(pages):
-    """Of the checkout's own pages only: pages in another folder leave it as it is."""
+def write_readme(pages: Path) -> None:
+    """Write the map and the ledger into lessons/README.md, unless `pages` is another folder than lessons/pages."""
     if pages.resolve() == (HERE / "pages").resolve():
         README.write_text(readme(README.read_text(encoding="utf-8"), written(pages)), encoding="utf-8")
 
 
-def write_index(pages):
-    """index.html: all pages in one file, pictures inside, readable without a network."""
+def write_index(pages: Path) -> None:
+    """Write index.html: all pages with their pictures in one file. It needs the packages markdown and pygments."""
     try:
         (pages / "index.html").write_text(index(pages), encoding="utf-8")
     except ImportError as error:
         print(f"index.html stays as it was: {error.name} is not installed (pip install -e '.[pages]')")
 
 
-def fingerprint(text):
-    """Of a page, by which index.html says what it was made from."""
+def fingerprint(text: str) -> str:
+    """16 digits of a page's hash. index.html lists them, which shows whether it is up to date."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def index(pages):
+def index(pages: Path) -> str:
     """The text of index.html."""
     texts = written(pages)
     made = [fingerprint(text) for text in texts.values()]
@@ -171,13 +171,13 @@ def _html(text, pages):
 
 
 def _to_html(text):
-    from markdown import Markdown  # late, and for maintainers only: readers and students need neither
+    from markdown import Markdown  # late: only maintainers have it
     return Markdown(extensions=["fenced_code", "tables", "codehilite", "sane_lists"],
                     extension_configs={"codehilite": {"guess_lang": False}}).convert(text)
 
 
 def _links_inside(body):
-    """Links to other lessons lead to their place in the file; links to source files, which are not in it, go."""
+    """Turn links to lessons into links inside the file, and remove links to source files."""
     body = re.sub(r'href="(?:pages/)?(\d\d_\w+)\.md"', r'href="#\1"', body)
     return re.sub(r'<a href="(?:\.\./[^"]*)?">(.*?)</a>', r"\1", body)
 

@@ -3,12 +3,12 @@
     lessons/NN_name.py  ─►  lessons/pages/NN_name.md and its pictures, NN_name_*.png or .jpg
     all the pages       ─►  the map and the ledger in lessons/README.md, and lessons/pages/index.html
 
---check writes nothing: it runs the lessons and compares what they say with what their pages say. Text has to be the
-same. A number may differ by a thousandth of itself or by one in its last digit, since processors and releases of torch
-round differently, and what is printed as 3e-07 may be 8e-07; whole numbers have to be equal. Pictures may differ a
-little, for the same reason.
+--check writes nothing. It runs the lessons and compares their output with the pages. Text has to be the same. A number
+may differ by a thousandth of itself or by one in its last digit, because processors and releases of torch round
+differently. Numbers that are rounding errors, such as 3e-07 and 8e-07, count as equal. Whole numbers have to be equal.
+Pictures may differ a little.
 
-One thread and fixed seeds: on one machine the same script gives the same bytes.
+The lessons run with one thread and fixed seeds, so on one machine the same script gives the same bytes.
 """
 import argparse
 import io
@@ -32,16 +32,17 @@ import tools  # noqa: E402
 
 PAGES = HERE / "pages"
 SLOW = 30                           # seconds of processor time that a lesson may take
-FETCHED = re.compile(r'weights_path\("(\w+)"\)')       # a lesson that asks whether a network has been fetched
+FETCHED = re.compile(r'weights_path\("(\w+)"\)')       # in lessons that use a network only if it has been fetched
 
 
 class Said(io.TextIOBase):
-    """What a cell prints, in order with the pictures and the rest."""
+    """A stdout that adds what a cell prints to its list of events."""
 
     def __init__(self, events):
         self.events = events
 
-    def write(self, text):
+    def write(self, text: str) -> int:
+        """Add text to the last event, or as a new event after a picture or the like."""
         if self.events and self.events[-1][0] == "print":
             self.events[-1] = ("print", self.events[-1][1] + text)
         else:
@@ -49,8 +50,8 @@ class Said(io.TextIOBase):
         return len(text)
 
 
-def run(path):
-    """Run a lesson: [(cell, [(kind, value)])], where kind is print, picture, quote, seen, read or claim."""
+def run(path: Path) -> list[tuple[script.Cell, list[tuple]]]:
+    """Run a lesson: [(cell, [(kind, value)])]. kind is print, picture, quote, seen, read or claim."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
@@ -64,7 +65,7 @@ def _run_cell(cell, path, names):
         return events
     tools.listener = lambda kind, value: events.append((kind, value))
     try:
-        # Empty lines in front, so that an error names the line of the script.
+        # Empty lines in front make errors name the right line of the script.
         with redirect_stdout(Said(events)):
             exec(compile("\n" * (cell.line - 1) + cell.text, str(path), "exec"), names)
     finally:
@@ -72,8 +73,8 @@ def _run_cell(cell, path, names):
     return events
 
 
-def render(path):
-    """Run a lesson: its page, a str, and its pictures, {file name: bytes}."""
+def render(path: Path) -> tuple[str, dict[str, bytes]]:
+    """Run a lesson: (text of its page, {file name: bytes of a picture})."""
     ran = run(path)
     pictures, files = {}, {}
     for name, _, image in [value for _, events in ran for kind, value in events if kind == "picture"]:
@@ -85,8 +86,8 @@ def render(path):
     return page.markdown(path, ran, pictures), files
 
 
-def write(path, pages=PAGES):
-    """Render a lesson into the folder `pages`; pictures that it no longer shows go."""
+def write(path: Path, pages: Path = PAGES) -> str:
+    """Render a lesson into the folder `pages`, and remove pictures that it no longer shows. Returns a summary."""
     text, files = render(path)
     pages.mkdir(parents=True, exist_ok=True)
     for old in pages.glob(f"{path.stem[:2]}_*.*"):
@@ -98,8 +99,8 @@ def write(path, pages=PAGES):
     return f"{len(files)} pictures, {sum(map(len, files.values())) // 1000} kB"
 
 
-def check(path, pages=PAGES):
-    """Render a lesson and compare: [what differs from its page], empty if nothing does."""
+def check(path: Path, pages: Path = PAGES) -> list[str]:
+    """Render a lesson and compare it with its page: a list of the differences."""
     stored = pages / f"{path.stem}.md"
     if not stored.exists():
         return [f"{stored.name} is missing"]
@@ -108,13 +109,13 @@ def check(path, pages=PAGES):
     return found + [line for name, data in files.items() for line in _picture_differs(pages / name, data)]
 
 
-ROUNDING = 1e-5                     # what is written as 3e-07 is all rounding error, another one on each machine
+ROUNDING = 1e-5                     # smaller numbers, such as 3e-07, are rounding errors
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
-def differences(stored, fresh):
-    """Line by line, what differs by more than rounding: [str]."""
-    # What a picture is saved as may change with a byte of its size.
+def differences(stored: str, fresh: str) -> list[str]:
+    """The lines of two pages that differ by more than rounding."""
+    # Whether a picture is a PNG or a JPEG depends on its size in bytes.
     stored, fresh = (re.sub(r"\.(png|jpg)\)", ".picture)", text).splitlines() for text in (stored, fresh))
     found = [f"page: {old}\n      now:  {new}" for old, new in zip(stored, fresh) if not _same(old, new)]
     if len(stored) != len(fresh):
@@ -130,7 +131,7 @@ def _same(old, new):
 
 
 def _near(a, b, rounded):
-    """Two numbers as printed. A whole number counts something and is exact, unless it is a rounded percentage."""
+    """Compare two printed numbers. Whole numbers are counts and have to be equal, unless they are percentages."""
     if "e" in a + b and max(abs(float(a)), abs(float(b))) < ROUNDING:
         return True
     mantissa, _, exponent = a.partition("e")
@@ -146,22 +147,21 @@ def _picture_differs(path, data):
     if not same_name:
         return [f"picture {path.name} is missing"]
     old, new = Image.open(same_name[0]).convert("RGB"), Image.open(io.BytesIO(data)).convert("RGB")
-    if max(abs(a - b) for a, b in zip(old.size, new.size)) > 2:         # a wider number moves a layout by a pixel
+    if max(abs(a - b) for a, b in zip(old.size, new.size)) > 2:         # a wider number can move the layout by a pixel
         return [f"picture {path.name} is {old.size}, now {new.size}"]
     thumbs = [np.asarray(one.resize((24, 24), Image.Resampling.BOX), float) for one in (old, new)]
     off = np.abs(thumbs[0] - thumbs[1]).max()
     return [f"picture {path.name} looks different: a part of it by {off:.0f} of 255"] if off > 12 else []
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
+    """The command line. Returns the exit code: 1 if a lesson failed."""
     parser = argparse.ArgumentParser(prog="python -m lessons.render", description="Run lessons and write their pages.")
     parser.add_argument("lessons", nargs="*", help="numbers or names, such as 02; none: all")
     parser.add_argument("--check", action="store_true", help="compare with the pages instead of writing them")
     parser.add_argument("--out", type=Path, default=PAGES, help="folder for the pages (default: lessons/pages)")
-    parser.add_argument("--signatures", action="store_true", help="quote functions without their bodies")
     parser.add_argument("--notebooks", action="store_true", help="only write NN_name.ipynb beside each script")
     options = parser.parse_args(argv)
-    tools.bodies = not options.signatures
     paths = script.scripts(options.lessons)
     if options.notebooks:
         for path in paths:
@@ -174,18 +174,18 @@ def main(argv=None):
     return 1 if failed else 0
 
 
-def missing_network(path):
-    """The network that a lesson shows if it has been fetched, where it has not; or None. Its page shows it."""
+def missing_network(path: Path) -> str | None:
+    """A network that a lesson's page shows and that has not been fetched on this machine, or None."""
     names = FETCHED.findall(path.read_text(encoding="utf-8"))
     return next((name for name in names if not weights_path(name).exists()), None)
 
 
 def _one(path, options):
     if missing := missing_network(path):
-        print(f"{path.stem:24s} left out: its page shows {missing}, which has not been fetched here "
+        print(f"{path.stem:24s} left out: its page needs {missing}, which has not been fetched here "
               f"(python -m weights_scripts.{missing})", flush=True)
         return True
-    start = time.process_time()     # not the clock's: others may be at work on this machine
+    start = time.process_time()     # processor time does not depend on other programs
     try:
         found = check(path, options.out) if options.check else []
         done = "as on its page" if options.check else write(path, options.out)
@@ -200,7 +200,7 @@ def _one(path, options):
 
 
 def _line_of(error, path):
-    """Where in the lesson an error arose."""
+    """The line of the lesson in which an error was raised."""
     trace, line = error.__traceback__, None
     while trace:
         if trace.tb_frame.f_code.co_filename == str(path):

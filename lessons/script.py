@@ -1,11 +1,13 @@
-"""A lesson's script, cut into cells. `# %%` begins code, `# %% [markdown]` text, `# %% tags=["seen"]` what was seen.
+"""Cut a lesson's script into cells.
 
-The format is jupytext's "percent", which VS Code, PyCharm, Spyder and Jupyter open as it is.
+`# %%` begins a cell of code, `# %% [markdown]` a cell of text, `# %% tags=["seen"]` a cell of observations. This is the
+"percent" format of jupytext, which VS Code, PyCharm, Spyder and Jupyter can open.
 """
 import ast
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +16,17 @@ FACTS = ("Article", "Minutes", "Exercise")
 
 
 class Cell(NamedTuple):
+    """One cell of a script."""
     kind: str       # markdown, code or seen
-    text: str       # of a markdown cell without the leading #
-    line: int       # of the script, where the text begins, from 1
+    text: str       # in a markdown cell without the leading #
+    line: int       # number of its first line in the script, from 1
 
 
-def scripts(wanted=()):
-    """The lessons' files in order; wanted: beginnings of their names, such as 02, or none for all."""
+def scripts(wanted: Sequence[str] = ()) -> list[Path]:
+    """The lessons' files in order. wanted: beginnings of their names, such as 02; empty for all.
+
+    ValueError if there is no lesson of a name.
+    """
     found = sorted(HERE.glob("[0-9][0-9]_*.py"))
     for name in wanted:
         if not any(path.stem.startswith(name) for path in found):
@@ -28,8 +34,8 @@ def scripts(wanted=()):
     return [path for path in found if not wanted or path.stem.startswith(tuple(wanted))]
 
 
-def cells(source):
-    """The text of a script -> [Cell]."""
+def cells(source: str) -> list[Cell]:
+    """The cells of a script's text. ValueError if a cell has an unknown mark."""
     starts = [*re.finditer(r"^# %%(.*)\n", source, re.MULTILINE)]
     ends = [start.start() for start in starts[1:]] + [len(source)]
     return [_cell(start.group(1).strip(), source[start.end():end], source[:start.end()].count("\n") + 1)
@@ -45,8 +51,9 @@ def _cell(mark, text, line):
     return Cell("seen" if mark else "code", text.strip("\n"), line)
 
 
-def facts(source):
-    """The bullets of the first cell: {"title": "02 Grad-CAM by hand, …", "Article": …, "Minutes": …, "Exercise": …}."""
+def facts(source: str) -> dict[str, str]:
+    """The title and the bullets of the first cell: {"title": "02 Grad-CAM by hand, …", "Article": …, "Minutes": …,
+    "Exercise": …}. ValueError if one is missing."""
     first = cells(source)[0].text
     found = {"title": first.partition("\n")[0].removeprefix("# ")}
     for name in FACTS:
@@ -57,12 +64,13 @@ def facts(source):
     return found
 
 
-def sha256(path):
+def sha256(path: Path) -> str:
+    """The sha256 of a text file, in hexadecimal digits. It does not depend on the kind of line ends."""
     return hashlib.sha256(path.read_text(encoding="utf-8").encode()).hexdigest()
 
 
-def code_lines(cell):
-    """How many lines of a cell are code: neither empty, nor a comment, an import, or a call of `show` or `quote`."""
+def code_lines(cell: Cell) -> int:
+    """The number of code lines in a cell. Empty lines, comments, imports, `show` and `quote` do not count."""
     lines, counted = cell.text.splitlines(), set()
     for statement in ast.parse(cell.text).body:
         called = getattr(getattr(statement, "value", None), "func", None)
@@ -72,8 +80,8 @@ def code_lines(cell):
     return sum(bool(lines[at].strip()) and not lines[at].strip().startswith("#") for at in counted)
 
 
-def notebook(source):
-    """The script as a notebook (nbformat 4), for who has no jupytext: a str."""
+def notebook(source: str) -> str:
+    """A script's text as a notebook (nbformat 4), for readers without jupytext."""
     made = []
     for cell in cells(source):
         common = {"metadata": {}, "source": cell.text.splitlines(keepends=True)}

@@ -1,29 +1,31 @@
-"""What a lesson says and shows, besides its own lines.
+"""The functions with which a lesson shows pictures, code and results.
 
-    show(figure, name, alt)     a picture: saved in minixai-out/lessons, displayed in a notebook, put on the page
-    quote(function, …)          the library's own source
-    seen(text, holds, read)     what was seen, and the fact that the sentence rests on
-    claim(number, …)            a row of the ledger: a claim of the article put to the test
+    show(figure, name, alt)     a picture: saved in minixai-out/lessons, displayed in a notebook, or put on the page
+    quote(function, …)          the source of a library function
+    seen(text, holds, read)     an observation, and whether this run's numbers support it
+    claim(number, …)            the test of one of the article's claims: a row of the ledger
 
-A lesson runs as a script, as a notebook, or under lessons/render.py, which listens to all four.
+A lesson runs as a script, as a notebook, or under lessons/render.py, which sets `listener`.
 """
 import inspect
 import io
 import sys
 import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from contents import CLAIMS, VERDICTS
+from matplotlib.figure import Figure
 from PIL import Image
 
-LARGEST = 150_000           # bytes of one picture: a page holds about six
-listener = None             # lessons/render.py puts a function (kind, value) here
-bodies = True               # False: quote leaves out what students are to write
+LARGEST = 150_000           # bytes of one picture
+listener = None             # lessons/render.py sets it to a function of (kind, value)
 
 
-def one_sentence(kind, problem, trace):
-    """In the tree for students: which function is not written yet, without all the lines that led to it."""
+def one_sentence(kind: type, problem: BaseException, trace: TracebackType | None) -> None:
+    """Print a NotImplementedError without a traceback: in the tree for students it names a function to write."""
     if issubclass(kind, NotImplementedError):
         print(problem, file=sys.stderr)
     else:
@@ -33,14 +35,16 @@ def one_sentence(kind, problem, trace):
 sys.excepthook = one_sentence
 
 
-def show(picture, name, alt):
-    """picture: a matplotlib Figure, a PIL image, or uint8 (H,W,3). name: what it shows, words joined by `_`.
-    alt: what there is to see, for who cannot see it."""
+def show(picture: Figure | Image.Image | np.ndarray, name: str, alt: str) -> None:
+    """Show a picture: a matplotlib Figure, a PIL image, or uint8 (H,W,3).
+
+    name: its content, in words joined by `_`. alt: a description for readers who cannot see it.
+    """
     image = _as_image(picture)
     if listener:
         listener("picture", (name, alt, image))
     elif "ipykernel" in sys.modules:
-        from IPython.display import display  # there if the kernel is
+        from IPython.display import display  # every kernel has it
         display(image)
     else:
         data, suffix = encode(image)
@@ -50,19 +54,19 @@ def show(picture, name, alt):
         print(f"[picture {folder / name}{suffix}: {alt}]")
 
 
-def quote(*functions):
-    """The source of functions or classes of minixai, as it stands in the file."""
+def quote(*functions: Callable) -> None:
+    """Show the source of functions or classes of minixai."""
     for function in functions:
         where = source_file(function)
         source = textwrap.dedent(inspect.getsource(function))
-        if not bodies:
-            source = without_body(source)
         _say("quote", f"# {module_path(where)}\n{source.rstrip()}", "\n{}\n")
 
 
-def seen(text, holds, read=()):
-    """What was seen: text, with the numbers of this run in it. holds: whether these numbers still support the text.
-    read: the functions of minixai where one can read on."""
+def seen(text: str, holds: bool, read: Callable | Sequence[Callable] = ()) -> None:
+    """State an observation. text: with this run's numbers; holds: whether these numbers support it.
+
+    read: functions of minixai to read on. AssertionError under lessons/render.py if `holds` is false.
+    """
     functions = read if isinstance(read, (list, tuple)) else (read,)
     _stand_by(text, holds)
     _say("seen", text)
@@ -70,11 +74,11 @@ def seen(text, holds, read=()):
         _say("read", [(function.__name__, module_path(source_file(function))) for function in functions])
 
 
-def claim(number, experiment, measured, verdict, reach, holds):
-    """Row `number` of contents.CLAIMS put to the test.
+def claim(number: int, experiment: str, measured: str, verdict: str, reach: str, holds: bool) -> None:
+    """State the result of a test of claim `number` in contents.CLAIMS.
 
-    experiment: what was done; measured: the number; verdict: one of contents.VERDICTS; reach: how far the number
-    reaches, or what speaks against; holds: whether this run's number still supports the verdict.
+    experiment: what was done; measured: the numbers; verdict: one of contents.VERDICTS; reach: the limits of the
+    result; holds: whether this run's numbers support the verdict. Errors as in `seen`; ValueError for another verdict.
     """
     if verdict not in VERDICTS:
         raise ValueError(f"a verdict is one of {VERDICTS}, got {verdict!r}")
@@ -85,7 +89,7 @@ def claim(number, experiment, measured, verdict, reach, holds):
     _say("claim", row)
 
 
-def claim_text(row):
+def claim_text(row: dict) -> str:
     """A row of the ledger as a paragraph."""
     return (f"**Claim {row['claim']}** ({row['section']}): {row['says']}. *Test:* {row['experiment']}. "
             f"*Measured:* {row['measured']}. *Verdict:* **{row['verdict']}**{_join(row)} {row['reach']}.")
@@ -95,8 +99,8 @@ def _join(row):
     return "" if row["verdict"].endswith("but") else ":"
 
 
-def encode(image):
-    """PIL image -> (bytes, ".png" or ".jpg"): whichever is smaller, and never more than LARGEST."""
+def encode(image: Image.Image) -> tuple[bytes, str]:
+    """PIL image -> (bytes, ".png" or ".jpg"), whichever is smaller. ValueError if it needs more than LARGEST bytes."""
     png = io.BytesIO()
     image.save(png, "PNG", optimize=True)
     for quality in (88, 80, 70, 60):
@@ -109,31 +113,23 @@ def encode(image):
     raise ValueError(f"{jpg.tell()} bytes at the lowest quality, {LARGEST} allowed: draw {image.size} pixels smaller")
 
 
-def source_file(function):
-    return inspect.getsourcefile(inspect.unwrap(function))      # the tree for students wraps what is to be written
+def source_file(function: Callable) -> str:
+    """The path of a function's source file."""
+    return inspect.getsourcefile(inspect.unwrap(function))      # in the tree for students, functions are wrapped
 
 
-def module_path(file):
+def module_path(file: str) -> str:
     """.../minixai/gradcam.py -> minixai/gradcam.py, wherever minixai is installed."""
     parts = Path(file).parts
     return "/".join(parts[len(parts) - 1 - parts[::-1].index("minixai"):])
 
 
-def without_body(source):
-    """The signature and docstring of a function, for readers who are to write the rest."""
-    head, quotes, rest = source.partition('"""')
-    docstring, closing, _ = rest.partition('"""')
-    if not closing:
-        return source.splitlines()[0] + "\n    ..."
-    return f"{head}{quotes}{docstring}{closing}\n    ..."
-
-
 def _stand_by(text, holds):
-    """A sentence whose number has left it must not go on a page; a reader's own experiment may do that, and is told."""
+    """Stop a page that this run's numbers do not support. In a reader's own experiment only print a warning."""
     if not holds and listener:
         raise AssertionError(f"this run does not support: {text}")
     if not holds:
-        print("(the numbers of this run are others, and the next sentence does not hold for them)")
+        print("(this run has other numbers, and the next sentence does not hold for them)")
 
 
 def _say(kind, value, layout="{}"):

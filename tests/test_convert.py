@@ -201,7 +201,7 @@ def test_the_file_of_another_network_is_told_which_it_fits(resnet, monkeypatch):
 def test_a_layout_that_is_not_known_shows_its_first_names(tmp_path):
     torch.save({"tower.0.w": torch.ones(2), "tower.1.w": torch.ones(2)}, tmp_path / "a.pth")
     message = refused("resnet18", tmp_path / "a.pth")
-    assert "not a layout that is known here" in message and "begin with tower.0.w, tower.1.w" in message
+    assert "an unknown layout" in message and "tensors are tower.0.w, tower.1.w" in message
     assert all(layout.title in message for layout in LAYOUTS)
 
 
@@ -306,7 +306,7 @@ def test_the_publishers_file_is_recognised(resnet, monkeypatch, capsys):
     found = publish(monkeypatch, "resnet18", resnet[1])
     run("resnet18", resnet[1])
     output = capsys.readouterr()
-    assert f"sha256 {found}\nthat is the recorded one of file://" in output.out and not output.err
+    assert f"sha256 {found}\nthis is the recorded sha256 of file://" in output.out and not output.err
 
 
 def test_another_file_under_a_published_name_is_refused_before_it_is_read(resnet, monkeypatch):
@@ -328,7 +328,7 @@ def test_a_file_without_a_recorded_hash_is_taken_with_a_note(resnet, capsys):
     run("resnet18", resnet[1])
     output = capsys.readouterr()
     assert sha256(resnet[1].read_bytes()).hexdigest() in output.out
-    assert output.err.startswith("note: no hash of this file is recorded here")
+    assert output.err.startswith("note: no hash is recorded for this file")
 
 
 def test_a_download_is_checked_kept_and_not_fetched_again(resnet, monkeypatch, tmp_path):
@@ -358,7 +358,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(resnet, monkeypatc
 
 
 def test_a_network_without_an_address_says_which_have_one():
-    with pytest.raises(SystemExit, match="no address is known here for small_cnn; there are addresses for resnet18"):
+    with pytest.raises(SystemExit, match="no address is known for small_cnn; there are addresses for resnet18"):
         convert.main(["small_cnn", "--download"])
 
 
@@ -410,7 +410,7 @@ def test_a_damaged_safetensors_file_is_one_line(tmp_path, data):
     (tmp_path / "good.safetensors").write_bytes(stored(entry()))
     assert torch.equal(read_checkpoint(tmp_path / "good.safetensors")["weight"], torch.zeros(2, 3))
     (tmp_path / "bad.safetensors").write_bytes(data)
-    assert "no .safetensors file, or damaged, or cut short" in refused("resnet18", tmp_path / "bad.safetensors")
+    assert "not a .safetensors file, or damaged, or cut short" in refused("resnet18", tmp_path / "bad.safetensors")
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])

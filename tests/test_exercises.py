@@ -2,7 +2,6 @@
 and every right way passes, on the passes that students have and on hidden ones.
 """
 import inspect
-import json
 
 import numpy as np
 import pytest
@@ -20,8 +19,7 @@ HIDDEN = (range(1001, 1005), range(4_000_001, 4_000_005))      # the seeds of tw
 
 
 def passes_of(name, seeds):
-    made = [record.fixture(TASKS[name][0], seed) for seed in seeds]
-    return [(json.loads(str(arrays.pop("about"))), arrays) for arrays in made]
+    return [record.fixture(TASKS[name][0], seed) for seed in seeds]
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +263,8 @@ def rows_shared(fused):
     return fused / fused.sum(-1, keepdim=True)
 
 
-BATCH, SHAPE, STOPS, VALUES = "a batch stands in front", "wrong shape", "it stops with", "wrong values"
+BATCH, STOPS = "every tensor has a batch dimension in front", "it stops with"
+SHAPE, VALUES = "wrong shape", "wrong values"
 SHORTCUTS = {
     "channel_weights": [
         ("a sum", lambda gradients: gradients.sum((-2, -1), keepdim=True), "known mistake"),
@@ -308,10 +307,10 @@ SHORTCUTS = {
         ("flat maps", lambda full: (full - low_of(full)) / (high_of(full) - low_of(full)), "NaN or infinite"),
         ("flat maps that are not zero", lambda full: torch.where(
             full.abs().amax((-2, -1), keepdim=True) > 0, (full - low_of(full)) / (high_of(full) - low_of(full)), 0),
-         "Image 4 is flat"),
+         "The map of image 4 has the same number everywhere"),
         ("flat maps stay", lambda full: torch.where(
             high_of(full) > low_of(full), (full - low_of(full)) / (high_of(full) - low_of(full)), full),
-         "Image 4 is flat"),
+         "The map of image 4 has the same number everywhere"),
         ("each image by itself", lambda full: (full - full.min()) / (full.max() - full.min()),
          "normalised over the whole batch"),
         ("the scale", lambda full: full.clamp(0, 1), "known mistake"),
@@ -325,9 +324,9 @@ SHORTCUTS = {
         ("floats", lambda rgb, heatmap, alpha, colors: rounded(blend((rgb * 1.0) / 255, heatmap, alpha, colors)),
          "a picture of floats in [0,1] divided by 255"),
         ("floats that are cut", lambda rgb, heatmap, alpha, colors: rounded(
-            blend(rgb.astype(np.uint8), heatmap, alpha, colors)), "The picture is floats in [0,1] here"),
+            blend(rgb.astype(np.uint8), heatmap, alpha, colors)), "Here the picture has floats in [0,1]"),
         ("8 bits", lambda rgb, heatmap, alpha, colors: blend(rgb, heatmap, alpha, colors) / 255,
-         "wrong type of numbers"),
+         "wrong dtype"),
         ("rounding", lambda rgb, heatmap, alpha, colors: blend(rgb, heatmap, alpha, colors).astype(np.uint8),
          "truncated in place of rounded"),
         ("the picture", lambda rgb, heatmap: rounded(blend(rgb, heatmap, 1)), "the heatmap alone"),

@@ -337,13 +337,6 @@ def test_the_same_script_gives_the_same_bytes(small):
     assert render.render(small) == render.render(small)
 
 
-def test_quoting_without_bodies_leaves_signature_and_docstring(small, monkeypatch):
-    monkeypatch.setattr(tools, "bodies", False)
-    text, _ = render.render(small)
-    assert "def rectify(cam: Tensor) -> Tensor:" in text and "C4 rectify: cam (h,w) -> coarse (h,w)" in text
-    assert "cam.clamp" not in text and "    ...\n```" in text
-
-
 def test_outside_of_the_renderer_a_lesson_prints_and_saves(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["lessons/98_test.py"])

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from minixai.scenes import (
     ACCESSORIES,
@@ -18,6 +19,10 @@ from minixai.scenes import (
     stack,
 )
 from minixai.scenes.scene import _choose_background, _wears
+from tests.reference.record_scenes import drawings
+from tests.reference.seeded import FOLDER
+from weights_scripts.photos import FOLDER as PHOTOS
+from weights_scripts.photos import cow_on_the_beach
 
 SIZE = 64
 
@@ -74,6 +79,23 @@ def test_all_classes_cover_the_same_area(fair):
 
 def test_the_middle_of_the_picture_is_no_answer(fair):
     assert np.mean([s.mask[SIZE // 2, SIZE // 2] for s in fair]) <= .35
+
+
+# ---- the shipped networks were trained on exactly these drawings
+
+def test_scenes_are_drawn_as_they_were_for_the_training():
+    """Where processors round a float differently, single values may differ, but not one in a thousand."""
+    now = drawings()
+    with np.load(FOLDER / "scenes.npz") as known:
+        assert set(now) == set(known)
+        for name in now:
+            assert now[name].shape == known[name].shape, name
+            assert (now[name] != known[name]).mean() < 0.001, name
+
+
+def test_the_shipped_scene_is_drawn_again():
+    with Image.open(PHOTOS / "scene.png") as known:
+        assert (cow_on_the_beach() != np.asarray(known)).mean() < 0.001
 
 
 # ---- masks

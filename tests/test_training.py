@@ -10,7 +10,8 @@ from weights_scripts import train_scenes_cnn, train_scenes_vit
 from weights_scripts.muon import orthogonal
 from weights_scripts.scene_data import Freedom, draw_bank, recombine
 from weights_scripts.scene_scores import MARK, MARK_END, Row, baselines, localise, note
-from weights_scripts.scene_training import Training, height, in_half, train, write
+from weights_scripts.scene_training import Training, height, train
+from weights_scripts.state_file import in_half, write
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,12 @@
-"""Weights out of a file that a user has: a checkpoint of torch.save, or a .safetensors file. No code of it is run."""
+"""Read weights from a user's file: a checkpoint of torch.save, or a .safetensors file. No code in the file is run."""
 import hashlib
 import json
 import math
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
 from minixai.files import opened, shown, why
 from minixai.networks.state_dict import as_state_dict, unpickled
@@ -11,16 +14,16 @@ from minixai.networks.state_dict import as_state_dict, unpickled
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
           "BOOL": torch.bool}
-WRAPPINGS = ("model", "state_dict")         # as DeiT, and as training scripts that save more than weights
-PREFIXES = ("module.", "_orig_mod.")        # of torch's DataParallel, and of torch.compile
+WRAPPINGS = ("model", "state_dict")         # keys under which DeiT and many training scripts store the weights
+PREFIXES = ("module.", "_orig_mod.")        # from DataParallel, and from torch.compile
 
 
-def read_checkpoint(path):
-    """A file -> {name: tensor}, floats in full precision. ValueError or OSError, in one line, for any other file."""
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a file, with floats in full precision. ValueError or OSError, in one line, if there is none."""
     with opened(path) as file:
         start = file.read(9)
         file.seek(0)
-        # The name says little: files in download caches are often named after their hash.
+        # The kind of file is read from its content: files in download caches are often named after their hash.
         state = read_safetensors(file, path) if start[8:] == b"{" else unwrapped(unpickled(file, path))
     state = without_prefix(as_state_dict(state, path))
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
@@ -30,28 +33,31 @@ def read_checkpoint(path):
     return state
 
 
-def unwrapped(values):
-    """The innermost dict of a checkpoint that names its parts."""
+def unwrapped(values: Any) -> Any:
+    """The weights in a checkpoint that stores them under "model" or "state_dict"."""
     for name in WRAPPINGS:
         if isinstance(values, dict) and isinstance(values.get(name), dict):
             values = values[name]
     return values
 
 
-def without_prefix(state):
-    """The names without what wraps all of them, if something does."""
+def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove a prefix such as "module." if all names have it."""
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
-def read_safetensors(file, path):
-    """An open .safetensors file -> {name: tensor}: 8 bytes say how long the header is, the header is JSON and says each
-    tensor's type, shape and place, and behind it are their numbers."""
+def read_safetensors(file: BinaryIO, path: str | Path) -> dict[str, Tensor]:
+    """The state dict in an open .safetensors file. ValueError if it is damaged. path: for the message.
+
+    The file has 8 bytes with the length of the header, then the header, then the numbers. The header is JSON with the
+    dtype, shape and place of each tensor.
+    """
     try:
         length = int.from_bytes(file.read(8), "little")
-        if length > 100_000_000:        # the limit of the format; without one, a damaged file could ask for anything
+        if length > 100_000_000:        # the limit of the format; a damaged file may name any length
             raise ValueError(f"a header of {length} bytes")
         header, numbers = json.loads(file.read(length)), bytearray(file.read())
         header.pop("__metadata__", None)
@@ -60,7 +66,7 @@ def read_safetensors(file, path):
             raise ValueError("tensors that overlap")
         return state
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{shown(path)}: no .safetensors file, or damaged, or cut short ({why(error)})") from None
+        raise ValueError(f"{shown(path)}: not a .safetensors file, or damaged, or cut short ({why(error)})") from None
 
 
 def _tensor(numbers, dtype, shape, data_offsets):
@@ -68,12 +74,12 @@ def _tensor(numbers, dtype, shape, data_offsets):
     if end - begin != count * dtype.itemsize:
         raise ValueError(f"bytes {begin} to {end} for shape {tuple(shape)} of {dtype}")
     if count == 0:
-        return torch.empty(shape, dtype=dtype)      # frombuffer takes no empty buffer
+        return torch.empty(shape, dtype=dtype)      # frombuffer does not take an empty buffer
     return torch.frombuffer(numbers, dtype=dtype, count=count, offset=begin).reshape(shape)
 
 
-def sha256_of_file(path):
-    """Read in pieces: such a file may be larger than the memory that is free."""
+def sha256_of_file(path: str | Path) -> str:
+    """The sha256 in hexadecimal digits. The file is read in pieces, since it may be larger than the free memory."""
     found = hashlib.sha256()
     with opened(path) as file:
         while piece := file.read(1 << 20):

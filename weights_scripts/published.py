@@ -1,4 +1,4 @@
-"""Where the weights of each network are published, and what is known of the files."""
+"""The addresses and hashes of the published weights of each network."""
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -11,19 +11,19 @@ TIMM = "https://huggingface.co/timm/{}/resolve/main/model.safetensors"
 
 @dataclass(frozen=True)
 class Published:
-    """A file of weights. `sha256` is all of it or its first digits; empty where none is known."""
+    """A file of weights. sha256: the whole hash or its first digits, or "" if it is unknown."""
     address: str
     sha256: str = ""
 
     @property
-    def file(self):
-        """The name under which torch.hub keeps it. Several publishers call theirs the same."""
+    def file(self) -> str:
+        """Its file name in torch.hub's folder. It contains the network's name where publishers use equal names."""
         path = PurePosixPath(self.address)
         return f"{path.parts[-4]}.safetensors" if path.suffix == ".safetensors" else path.name
 
 
 def _named(address):
-    """A file whose name ends with the first digits of its sha256, as torch.hub wants it."""
+    """A file whose name ends with the first digits of its sha256, as torch.hub requires."""
     return Published(address, torch.hub.HASH_REGEX.search(PurePosixPath(address).name)[1])
 
 
@@ -42,7 +42,7 @@ PUBLISHED = {
     "dino_small": Published(META + "dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"),
     "dino_small8": Published(META + "dino/dino_deitsmall8_pretrain/dino_deitsmall8_pretrain.pth"),
     "dino_base": Published(META + "dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth"),
-    # Their names carry no hash. These are what several others who fetched them have recorded; the publisher names none.
+    # Their names contain no hash, and the publisher names none. Several users recorded these hashes.
     "dinov2_small": Published(META + "dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
                               "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"),
     "dinov2_base": Published(META + "dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",

@@ -1,16 +1,16 @@
-"""How good a network is on scenes it never saw: accuracy, and whether its maps look at the animal.
+"""Scores of a network on held-out scenes: its accuracy, and how much of its maps is on the animal.
 
-    energy      the share of a map that lies on the animal's pixels
-    pointing    how often the map's highest pixel is on the animal
+    energy      the share of a map's sum that is on the animal's pixels
+    pointing    the share of maps whose maximum is on the animal
 
-Neither means anything alone. A map that is the same everywhere has as its energy the animal's share of the picture
-(`area`); a blob in the middle of the picture, which knows nothing of it, scores what `centre` says.
+Both need a comparison. `baselines` gives the scores of a flat map (`area`) and of a blob in the middle (`centre`).
 """
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from minixai import explain
 from minixai.evaluation import energy_inside, points_at
@@ -21,6 +21,7 @@ MARK, MARK_END = "<!-- trained on drawn scenes -->", "<!-- end -->"
 
 
 class Localisation(NamedTuple):
+    """Two scores of maps, each from 0 to 1."""
     energy: float
     pointing: float
 
@@ -29,20 +30,20 @@ class Localisation(NamedTuple):
 
 
 @torch.no_grad()
-def accuracy(model, images, labels):
-    """Share of right answers; images (N,3,S,S) normalised, labels (N,)."""
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of right answers. images (N,3,S,S), normalised; labels (N,)."""
     device = next(model.parameters()).device
     answers = torch.cat([model(part.to(device)).argmax(dim=-1).cpu() for part in images.split(100)])
     return (answers == labels).float().mean().item()
 
 
-def localise(maps, masks):
-    """maps (N,H,W) >= 0, masks bool (N,H,W) -> Localisation. An empty map points nowhere and has no energy."""
+def localise(maps: Tensor, masks: Tensor) -> Localisation:
+    """The scores of maps (N,H,W) >= 0 with masks bool (N,H,W). An empty map counts as 0 in both."""
     return Localisation(energy_inside(maps, masks).mean().item(), points_at(maps, masks).float().mean().item())
 
 
-def baselines(masks):
-    """What maps score that know nothing: one that is flat, and a Gaussian in the middle, 0.2 sides wide."""
+def baselines(masks: Tensor) -> dict[str, Localisation]:
+    """The scores of a flat map, and of a Gaussian in the middle with a deviation of 0.2 of the side."""
     H, W = masks.shape[-2:]
     rows, columns = ((torch.arange(side) + 0.5) / side - 0.5 for side in (H, W))
     centre = torch.exp(-(rows[:, None] ** 2 + columns ** 2) / (2 * 0.2 ** 2))
@@ -50,14 +51,14 @@ def baselines(masks):
     return {"area": Localisation(area, area), "centre": localise(centre.expand(len(masks), H, W), masks)}
 
 
-def maps_of(model, images, labels, **how):
-    """Heatmaps (N,H,W) before min-max, which would move the zero that `energy` counts from."""
+def maps_of(model: nn.Module, images: Tensor, labels: Tensor, **how) -> Tensor:
+    """Maps (N,H,W) before min-max, which would change the energy. how: as for minixai.explain."""
     parts = zip(images.split(50), labels.split(50))
     return torch.cat([explain(model, image, target=label, **how)["M1"].cpu() for image, label in parts])
 
 
-def localisations(model, images, labels, masks):
-    """Every map worth a row: Grad-CAM of each stage of a CNN; of a ViT the last layer's CLS row and rollout."""
+def localisations(model: nn.Module, images: Tensor, labels: Tensor, masks: Tensor) -> dict[str, Localisation]:
+    """The scores of Grad-CAM at each stage of a CNN, or of a ViT's attention map (last layer) and rollout."""
     if isinstance(model, ViT):
         ways = {"CLS, last layer": {"method": "attention"}, "rollout": {"method": "rollout"}}
     else:
@@ -66,7 +67,7 @@ def localisations(model, images, labels, masks):
 
 
 class Row(NamedTuple):
-    """One line of the table in README.md; the file and the seed say which."""
+    """One row of the table in README.md. File and seed identify it."""
     file: str
     seed: int
     command: str
@@ -83,8 +84,8 @@ class Row(NamedTuple):
         return "| " + " | ".join(map(str, self)) + " |"
 
 
-def note(readme, row):
-    """Put a row into the table between the marks in README.md, in the place of the row of the same file and seed."""
+def note(readme: Path, row: Row) -> None:
+    """Write a row into the table of README.md. It replaces the row of the same file and seed."""
     before, table, after = re.split(f"(?<={MARK})\n|\n(?={MARK_END})", readme.read_text(encoding="utf-8"))
     same = f"| {row.file} | {row.seed} |"
     head, rows = table.splitlines()[:2], [line for line in table.splitlines()[2:] if not line.startswith(same)]

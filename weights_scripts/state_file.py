@@ -1,24 +1,42 @@
-"""A state dict into a file: whole or not at all, and the same bytes whichever torch writes it."""
+"""Write a state dict to a file."""
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from weights_scripts.packages import sha256_of
 
 
-def in_half(state):
-    """Floats in half precision; ValueError if one is too large for it. The counts that norms keep are integers and
-    stay."""
+def in_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same state dict with floats in half precision. ValueError if a number is too large for it.
+
+    The batch counts of norms are integers and stay as they are.
+    """
     halved = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     if large := [name for name, value in halved.items() if not value.isfinite().all()]:
         raise ValueError(f"{large[0]} holds numbers above 65504, which half precision cannot; use full precision")
     return halved
 
 
-def save(state, path):
-    """Write a state dict and print what became of it. Only a whole file ever has the final name."""
+def write(state: dict[str, Tensor], path: Path) -> None:
+    """Write a state dict as torch.save does, and print its size and sha256. The shipped files are of this kind.
+
+    It goes through memory: torch.save to a path would write the file's name into the file, and change its hash.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getvalue())
+    _print_written(path, buffer.getvalue())
+
+
+def save(state: dict[str, Tensor], path: Path) -> None:
+    """Write a state dict with the bytes of `saved_bytes`, and print its size and sha256.
+
+    An incomplete file never has the final name.
+    """
     data = saved_bytes({name: value.contiguous() for name, value in state.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
@@ -27,13 +45,17 @@ def save(state, path):
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+    _print_written(path, data)
+
+
+def _print_written(path, data):
     print(f"wrote {path}, {len(data):,} bytes, sha256 {sha256_of(data)}")
 
 
-def saved_bytes(state):
-    """A state dict as torch.load reads it, the same bytes whichever torch runs this, so that they can be hashed.
+def saved_bytes(state: dict[str, Tensor]) -> bytes:
+    """A state dict as bytes that torch.load can read. Every release of torch gives the same bytes.
 
-    torch.save writes a zip file. Its order, and notes that it puts beside the numbers, change with torch's version.
+    torch.save writes a zip file. The order of its parts, and some extra parts, depend on torch's version.
     """
     buffer, repacked = io.BytesIO(), io.BytesIO()
     torch.save(state, buffer)
@@ -41,6 +63,6 @@ def saved_bytes(state):
         for name in sorted(saved.namelist()):
             if name.endswith(("/data.pkl", "/byteorder", "/version")) or "/data/" in name:
                 entry = zipfile.ZipInfo(name)
-                entry.create_system = 3         # else the system that this runs on
+                entry.create_system = 3         # the default depends on the operating system
                 kept.writestr(entry, saved.read(name))
     return repacked.getvalue()

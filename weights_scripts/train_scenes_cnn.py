@@ -1,34 +1,37 @@
 """python -m weights_scripts.train_scenes_cnn: the small CNN on drawn scenes, from random weights, with labels only.
 
-An animal covers a ninth of a picture, and the head takes the mean over all of it: at first, what the animal adds to
-that mean drowns in the background (whole pictures from the start: still at chance after 6000 of them). So the first
-half of the training sees windows of 48x48 pixels with the animal in it, at first many of them before a plain colour.
+An animal covers a ninth of a picture, and the head takes the mean over the whole picture. So in an untrained network
+the background dominates: with whole pictures from the start, the accuracy is still at chance after 6000 of them.
+Therefore the first 60 % of the training uses windows of 48x48 pixels around the animal. At the beginning, half of these
+have a plain background.
 """
 import torch
+from torch import Tensor, nn
 
-from weights_scripts.scene_data import Freedom
+from weights_scripts.scene_data import Bank, Batch, Freedom
 from weights_scripts.scene_script import main
 from weights_scripts.scene_training import Recipe
 
 
-def freedom(share):
-    """The curriculum: where in the run, 0 to 1 -> how freely animals are placed."""
+def freedom(share: float) -> Freedom:
+    """The curriculum. share: the finished part of the run, 0 to 1."""
     return Freedom(window=48 if share < 0.6 else None, plain=max(0.0, 0.5 - 2.5 * share))
 
 
-def as_built(model, bank):
-    """Weights start as `build` made them."""
+def as_built(model: nn.Module, bank: Bank) -> None:
+    """Keep the initial weights of `build`."""
 
 
-def optimizers(model, lr):
-    """AdamW; weights decay, but biases and norms do not: they set the scale that the rest is measured in."""
+def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """AdamW, with weight decay for everything but biases and norms."""
     matrices = [value for value in model.parameters() if value.dim() > 1]
     others = [value for value in model.parameters() if value.dim() == 1]
     groups = [{"params": matrices, "weight_decay": 0.03}, {"params": others, "weight_decay": 0.0}]
     return [torch.optim.AdamW(groups, lr)]
 
 
-def logits(model, batch):
+def logits(model: nn.Module, batch: Batch) -> Tensor:
+    """The logits (B,C) of a batch."""
     return model(batch.image)
 
 

@@ -1,39 +1,40 @@
-"""A function of the library without its body: signature and docstring stay, they are the exercise."""
+"""A library function with its body removed. The signature and the docstring stay: they are the exercise."""
 import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Callable
 
 BLANK = re.compile(r"about \d+ lines?")
 
 
-def blanked(function):
-    """The source of a function with its body replaced by a NotImplementedError that says how long an answer is."""
+def blanked(function: Callable) -> str:
+    """The source of a function whose body is replaced by `raise NotImplementedError("about 3 lines")`."""
     source = textwrap.dedent(inspect.getsource(function))
     node = ast.parse(source).body[0]
     return blanked_source(source, node, length_of(source, node))
 
 
-def blanked_source(source, node, message):
-    """The lines of one function, `node`, in `source`: head and docstring stay, then comes an error with the message."""
+def blanked_source(source: str, node: ast.FunctionDef, message: str) -> str:
+    """The lines of the function `node` in `source`, with its body replaced by a NotImplementedError of this message.
+
+    The function has to have a docstring.
+    """
     lines = source.splitlines()[node.lineno - 1:node.end_lineno]
     docstring = node.body[0]
     kept = lines[:docstring.end_lineno - node.lineno + 1]
     return "\n".join([*kept, f'{" " * docstring.col_offset}raise NotImplementedError("{message}")'])
 
 
-def length_of(source, node):
-    """'about 3 lines': code only, comments and empty lines not counted. What was blanked already says it itself."""
+def length_of(source: str, node: ast.FunctionDef) -> str:
+    """The length of the function's body, as "about 3 lines". Comments and empty lines do not count.
+
+    The body of a function that is blank already names the length of the solution, and that length is returned.
+    """
     code = _code(source, node.body[1:])
     if said := BLANK.search(code[0]):
         return said[0]
     return f"about {len(code)} line{'s' if len(code) > 1 else ''}"
-
-
-def body_lines(function):
-    """The code lines of a function's body: what no student may find."""
-    source = textwrap.dedent(inspect.getsource(function))
-    return _code(source, ast.parse(source).body[0].body[1:])
 
 
 def _code(source, body):

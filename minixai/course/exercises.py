@@ -1,42 +1,45 @@
-"""The exercises: which functions of the library a student writes, in which order, and what to think about first."""
+"""The exercises: the library functions that a student writes, in order, and a question for each exercise."""
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
 
 @dataclass(frozen=True)
 class Task:
-    """One function to write. path: where the library has it. points: what it counts."""
+    """One function to write. path: its dotted name in the library. points: the points for a right answer."""
     path: str
     points: int
 
     @property
-    def name(self):
-        """The function's name, in the library as in the student's file."""
+    def name(self) -> str:
+        """The function's name. It is the same in the library and in the student's file."""
         return self.path.rpartition(".")[2]
 
     @property
-    def function(self):
-        """The library's function: its docstring is the exercise, its body the solution."""
+    def function(self) -> Callable:
+        """The library's function. Its docstring is the exercise, and its body is the solution."""
         module, _, name = self.path.rpartition(".")
         return getattr(import_module(module), name)
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One file to hand out. number: of the lesson it belongs to; question: answered in words, before and after.
+    """One exercise, which is one file for the student.
 
-    Without tasks it is the question alone.
+    number: "02", the number of its lesson. tasks: the functions to write; an exercise without tasks is only a question.
+    question: answered in words before and after the code. see: arguments of `minixai explain` that draw a picture with
+    the student's stages, or "". written_points: the points for the answers in words.
     """
     number: str
     title: str
     tasks: tuple
     question: str
-    see: str = ""                   # arguments of `minixai explain` that draw a picture with the student's stages
+    see: str = ""
     written_points: int = 2
 
     @property
-    def points(self):
-        """What the code counts; the written answer is read by people."""
+    def points(self) -> int:
+        """The points for the code. A person grades the answers in words."""
         return sum(task.points for task in self.tasks)
 
 
@@ -97,8 +100,8 @@ EXERCISES = {exercise.number: exercise for exercise in (
 )}
 
 
-def find(number):
-    """'2', '02' or 2 -> Exercise. ValueError lists what there is."""
+def find(number: str | int) -> Exercise:
+    """'2', '02' or 2 -> Exercise. ValueError lists the exercises if there is none of this number."""
     key = str(number).zfill(2)
     if key not in EXERCISES:
         listed = ", ".join(f"{exercise.number} ({exercise.title})" for exercise in EXERCISES.values())

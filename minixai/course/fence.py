@@ -1,10 +1,11 @@
-"""The fence around a submission: limits everywhere but on Windows, and on Linux walls that need no rights of root.
+"""The fence: a sandbox around the process that runs a submission. It does not need root.
 
-    limits      processor time, memory, the size of a file                    whatever starts inherits them
-    Landlock    what is listed may be read, the run's own folder written      no other file, no /proc, no program
-    seccomp     no other process, no network, no signal, no change of rights  system calls by number
+    limits      on processor time, memory and file size                       not on Windows; memory only on Linux
+    Landlock    only listed paths can be read, only the run's folder written  Linux; also hides /proc and programs
+    seccomp     no processes, network, signals or changes of permissions      Linux; refuses system calls by number
 
-This file imports nothing of the library: runner.py loads it by its path. A wall cannot be taken down from inside.
+The process cannot remove these restrictions again. This file imports nothing of the library, because runner.py loads it
+by its path.
 """
 import ctypes
 import math
@@ -16,11 +17,11 @@ import sys
 import time
 
 READ_FILE, READ_FOLDER, WRITE_FILE, REMOVE_FILE, MAKE_FILE, TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 5, 1 << 8, 1 << 14
-RIGHTS_OF = {1: 13, 2: 14, 3: 15, 4: 15}    # how many rights each version of Landlock knows; 16 since the fifth
+RIGHTS_OF = {1: 13, 2: 14, 3: 15, 4: 15}    # number of rights in each version of Landlock; 16 since version 5
 CREATE_RULES, ADD_RULE, RESTRICT = 444, 445, 446
 NO_NEW_RIGHTS, SECCOMP, DIE_WITH_PARENT = 38, 22, 1
 
-# What a submission may not ask of the system: its number on x86_64 and on arm64, None where there is none.
+# System calls that are refused: their numbers on x86_64 and on arm64, or None where the call does not exist.
 DENIED = {
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
     "setsid": (112, 157), "setpgid": (109, 154),
@@ -37,19 +38,20 @@ DENIED = {
     "sched_setattr": (314, 274), "ioprio_set": (251, 30),
 }
 CLONE, CLONE3, LIMIT, FILE_CONTROL = (56, 220), (435, 435), (302, 261), (72, 25)
-MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}     # column above, the kernel's name for it
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}     # column above, the kernel's number for it
 NOT_PERMITTED, NOT_THERE = 1, 38                                        # errno
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06   # of the kernel's filter language
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06   # instructions of a BPF filter
 ALLOW, REFUSE, END = 0x7FFF0000, 0x00050000, 0x80000000
-NUMBER, MACHINE, FIRST, SECOND = 0, 4, 16, 24                           # where a filter finds them, and arguments
-A_THREAD, OWN = 0x10000, 0      # what may be made by clone; whose limits may be asked for or lowered
-OWNER, OWNER_TOO = 8, 15        # of a file: who gets a signal when it can be read, a grader perhaps
+NUMBER, MACHINE, FIRST, SECOND = 0, 4, 16, 24                           # offsets in struct seccomp_data
+A_THREAD, OWN = 0x10000, 0      # clone may only make threads; prlimit may only concern the own process
+OWNER, OWNER_TOO = 8, 15        # F_SETOWN, F_SETOWN_EX: they choose a process that gets a signal
 
 
-def close(folder, readable, limits):
-    """Put this process behind the fence, for good. Returns the names of the walls that this system does not have.
+def close(folder: str, readable: list[tuple[str, bool]], limits: dict[str, int]) -> list[str]:
+    """Put this process inside the fence, until it ends. Returns the parts that are missing here, such as ["Landlock"].
 
-    folder: where it may write. readable: [(path, whole)], all in a path, or only the names of what is in it.
+    folder: the only one that it may write to. readable: [(path, whole)]; everything inside a whole path may be read,
+    of other folders only the list of names. limits: the arguments of `limit`.
     """
     limit(**limits)
     if sys.platform != "linux":
@@ -62,13 +64,16 @@ def close(folder, readable, limits):
     return [name for name, stands in walls.items() if not stands]
 
 
-def limit(seconds, memory, file_size):
-    """Seconds and bytes of memory on top of what the process has used; memory has no limit but on Linux."""
+def limit(seconds: int, memory: int, file_size: int) -> None:
+    """Limit processor seconds, bytes of memory (on Linux only) and bytes of each file.
+
+    Seconds and memory come on top of what the process has used already.
+    """
     try:
         import resource
     except ImportError:         # Windows
         return
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)       # Python ignores it: a flood would be an error to be caught
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)       # Python ignores it, and then a submission could go on
     seconds += math.ceil(time.process_time())
     most = {resource.RLIMIT_CPU: seconds + 1, resource.RLIMIT_FSIZE: file_size, resource.RLIMIT_CORE: 0,
             resource.RLIMIT_NOFILE: 128}
@@ -77,11 +82,11 @@ def limit(seconds, memory, file_size):
             most[resource.RLIMIT_AS] = int(file.read().split()[0]) * resource.getpagesize() + memory
     for what, value in most.items():
         resource.setrlimit(what, (value, value))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # told by a signal first, then killed
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # first SIGXCPU, a second later SIGKILL
 
 
-def no_root(libc):
-    """Root without root's powers: no limit raised, no file opened that its owner closed, no clock set."""
+def no_root(libc: ctypes.CDLL) -> None:
+    """Give up the capabilities of root. They would let it raise limits and open files without permission."""
     libc.capset(struct.pack("=II", 0x20080522, 0), bytes(24))
 
 
@@ -111,11 +116,11 @@ def _wall_around_calls(libc):
     column, machine = MACHINES[platform.machine()]
     refused = _return(REFUSE | NOT_PERMITTED)
     program = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, machine), _return(END),
-               (LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, 1 << 30), _return(END)]       # calls of other kinds of machine
+               (LOAD, 0, 0, NUMBER), (AT_LEAST, 0, 1, 1 << 30), _return(END)]       # x32 calls have other numbers
     for numbers in DENIED.values():
         if numbers[column] is not None:
             program += [(EQUAL, 0, 1, numbers[column]), refused]
-    program += [(EQUAL, 0, 1, CLONE3[column]), _return(REFUSE | NOT_THERE)]         # then clone is tried, in its place
+    program += [(EQUAL, 0, 1, CLONE3[column]), _return(REFUSE | NOT_THERE)]         # libc then calls clone
     for call, fits in ((CLONE, (ANY_BIT, 1, 0, A_THREAD)), (LIMIT, (EQUAL, 1, 0, OWN))):
         program += [(EQUAL, 0, 4, call[column]), (LOAD, 0, 0, FIRST), fits, refused, _return(ALLOW)]
     program += [(EQUAL, 0, 5, FILE_CONTROL[column]), (LOAD, 0, 0, SECOND), (EQUAL, 1, 0, OWNER),

@@ -1,25 +1,35 @@
-"""Recorded passes, and what each stage gives on them: what a student's stage is compared with.
+"""Recorded passes of a small network, with the expected value of each stage. `check` compares with these values.
 
-Every number comes from one real pass of a small network, so a stage's inputs belong together, and all sizes differ, so
-that swapped axes cannot pass. A fixture is plain arrays: it can be handed out without the code that made it
-(record.py), and holds the inputs, what is expected, and what known mistakes give instead.
+All numbers of a fixture come from one pass, so a stage's inputs belong together. All sizes differ, so swapped axes
+cannot go unnoticed. A fixture is a file of plain arrays: the inputs, the expected values, and the values that known
+mistakes give. Students get these files without the code that made them (record.py).
 """
 import json
 from pathlib import Path
 
 import numpy as np
 
+from minixai.course.exercises import Exercise
+
 FOLDER = Path(__file__).parent / "fixtures"
-PUBLIC = (1, 2)             # the seeds of the two passes that students see: one image, then a batch of two
+PUBLIC = (1, 2)             # the seeds of the two passes that students have: one image, then a batch
 
 
-def load(path):
-    """(about, {name: array}) of a fixture file; nothing in it is run."""
+Fixture = tuple[dict, dict[str, np.ndarray]]        # (about, arrays)
+
+
+def load(path: Path) -> Fixture:
+    """(about, {name: array}) of a fixture file. No code in the file is run.
+
+    about["tasks"][function] has "inputs" (parameter names), "remarks" (a sentence for each image of a batch) and
+    "mistakes" ([name, what to reread]). The arrays are called "input/function.parameter", "expected/function" and
+    "mistake/function/number".
+    """
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     return json.loads(str(arrays.pop("about"))), arrays
 
 
-def public(exercise):
-    """The fixtures that everybody has, simplest first."""
+def public(exercise: Exercise) -> list[Fixture]:
+    """The two fixtures of an exercise that students have: one image, then a batch."""
     return [load(FOLDER / f"{exercise.number}_{seed}.npz") for seed in PUBLIC]

@@ -1,13 +1,13 @@
-"""Is a solution left in a tree of files? Searched by syntax tree, with names made equal.
+"""Search a folder for parts of the exercises' solutions, by comparing syntax trees.
 
-    a file ─► pieces of code in it ─► syntax trees ─► every expression in its plain form ─► is it one of a solution?
+    a file ─► pieces of code in it ─► syntax trees ─► every expression in its plain form ─► is it part of a solution?
 
-Code is looked for in Python, its strings and comments too; in blocks, lines and `spans` of pages; and in notebooks. The
-plain form knows no names, no order of keywords or of a sum, and no difference between torch.mean(x, …) and x.mean(…).
-A function that is called as one to write, and is not blank, is found whatever is in it.
+Code is searched in Python files, including strings and comments, in the blocks, lines and `spans` of pages, and in
+notebooks. The plain form ignores names, the order of keywords and of the terms of a sum, and the difference between
+torch.mean(x, …) and x.mean(…). A function with the name of an exercise's function has to be blank.
 
-What is not found: another way to write it (einsum in place of a sum), a description in words, what a picture shows, and
-what is too short to tell, such as x.clamp(min=0).
+The search does not find: another formula (einsum in place of a sum), a description in words, the content of a picture,
+and expressions that are too short, such as x.clamp(min=0).
 """
 import ast
 import html
@@ -17,18 +17,19 @@ import json
 import re
 import tokenize
 import warnings
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
 from minixai.course.exercises import EXERCISES
 
-TEXT = {"", ".py", ".typed", ".md", ".html", ".txt", ".toml", ".ipynb", ".json", ".cfg", ".csv"}
+TEXT = {"", ".typed", ".py", ".md", ".html", ".txt", ".toml", ".ipynb", ".json", ".cfg", ".csv"}
 NO_TEXT = {".npz", ".pt", ".png", ".jpg"}           # arrays and pictures
 LIBRARIES = {"torch", "np", "numpy", "F"}
 EXPRESSIONS = ast.Call | ast.BinOp | ast.Subscript | ast.Compare | ast.IfExp
-TELLING = 3                 # words of a plain form, operations and numbers: what has fewer is written everywhere
-LARGEST = 60                # nodes of a tree: what has more is no temporary variable, but half a program
-# These too: they are in solutions, and in what has nothing to do with one.
+TELLING = 3                 # least number of words (operations and numbers) in a plain form that is searched for
+LARGEST = 60                # most nodes in the tree of a temporary variable's value
+# Expressions of solutions that other code needs too. They are not searched for.
 EVERYWHERE = """
 x[:-2], x[-1], x > 0, x == y, x != 0, x.min() < 0, 255 * x, x.astype(y), x % y.shape[-3], x[..., k, :, :]
 x.sum(dim=(-2, -1)), x.sum(dim=(-2, -1), keepdim=True), x.amax(dim=(-2, -1), keepdim=True)
@@ -37,11 +38,11 @@ x.sum(dim=-1, keepdim=True), x / x.sum(dim=-1, keepdim=True), (x * y).clamp(min=
 
 
 class Leak(ValueError):
-    """A part of a solution is in the tree; the message says which, and where."""
+    """A part of a solution is in the folder. The message names the function and the file."""
 
 
-def search(folder):
-    """Leak if a part of a solution is in any file of the folder. Else what was searched, in a sentence."""
+def search(folder: Path) -> str:
+    """Raise Leak if a file in the folder contains a part of a solution. Returns a sentence about what was searched."""
     telling, names, searched = telling_expressions(), set(functions()), 0
     paths = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
     for path in paths:
@@ -50,25 +51,25 @@ def search(folder):
             if found := found_in(path, telling, names):
                 raise Leak(f"{path.relative_to(folder)} holds a part of {found}")
         elif path.suffix not in NO_TEXT:
-            raise Leak(f"{path.relative_to(folder)} is no text, no arrays and no picture: it cannot be searched")
-    return (f"searched {searched} of {len(paths)} files, all but arrays and pictures, for {len(names)} functions by "
-            f"name and {len(telling)} of their expressions: none left")
+            raise Leak(f"{path.relative_to(folder)} is neither text nor arrays nor a picture: it cannot be searched")
+    return (f"searched {searched} of {len(paths)} files (not arrays and pictures) for {len(names)} functions by name "
+            f"and {len(telling)} of their expressions: none found")
 
 
-def functions():
-    """{name: its syntax tree} of every function that a student writes."""
+def functions() -> dict[str, ast.FunctionDef]:
+    """{name: syntax tree} of every function that a student writes."""
     tasks = (task for exercise in EXERCISES.values() for task in exercise.tasks)
     return {task.name: ast.parse(inspect.getsource(task.function)).body[0] for task in tasks}
 
 
-def telling_expressions():
-    """{plain form: name of the function} of every expression of a solution that tells."""
+def telling_expressions() -> dict[str, str]:
+    """{plain form: name of the function} of every expression of a solution that is searched for."""
     return {form: name for name, function in functions().items()
             for form in plain_forms(ast.Module(function.body[1:], [])) - plain_forms(ast.parse(EVERYWHERE))}
 
 
-def found_in(path, telling, names):
-    """'channel_weights: mean(_, (-2, -1), True)' or None: the first part of a solution in a file."""
+def found_in(path: Path, telling: dict[str, str], names: set[str]) -> str | None:
+    """The first part of a solution in a file, such as "channel_weights: mean(_, (-2, -1), True)", or None."""
     for tree in trees(path):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name in names and not _is_blank(node):
@@ -85,9 +86,11 @@ def _is_blank(function):
 
 # ---- the plain form
 
-def plain_forms(tree):
-    """The plain form of every expression of a tree that is long enough to tell: as it is written, and with temporary
-    variables put in where they are used."""
+def plain_forms(tree: ast.AST) -> set[str]:
+    """The plain forms of all expressions of a tree that are long enough.
+
+    Each expression is taken as it is written, and with the values of temporary variables inserted.
+    """
     found = set()
     _plain(tree, found)
     _plain(_Inlined().visit(deepcopy(tree)), found)
@@ -95,7 +98,7 @@ def plain_forms(tree):
 
 
 def _plain(node, found):
-    """One tree's plain form; that of each expression in it is added to `found`."""
+    """The plain form of a tree. The forms of all expressions inside it are added to `found`."""
     text = _form(node, found)
     if isinstance(node, EXPRESSIONS) and len(re.findall(r"[^\W_]+", text)) >= TELLING:
         found.add(text)
@@ -103,7 +106,7 @@ def _plain(node, found):
 
 
 def _form(node, found):
-    """Names are _, with what hangs on them: x, trace.gradients, maps[0]. A call is function(first, others sorted)."""
+    """x, trace.gradients and maps[0] are all written as _. A call is function(first argument, sorted others)."""
     def plain(child):
         return _plain(child, found)
     match node:
@@ -136,7 +139,7 @@ def _form(node, found):
 
 
 class _Inlined(ast.NodeTransformer):
-    """both = a * b; both.sum() is read as (a * b).sum()."""
+    """Insert the values of temporary variables: after both = a * b, both.sum() becomes (a * b).sum()."""
 
     def __init__(self):
         self.stands_for = {}
@@ -161,24 +164,24 @@ class _Inlined(ast.NodeTransformer):
         return self.stands_for.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
 
 
-# ---- where code is
+# ---- the code in a file
 
-def read(path):
-    """The text of a file. ValueError names the file if it is not UTF-8."""
+def read(path: Path) -> str:
+    """The text of a file. ValueError if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text, so it cannot be searched for solutions") from None
 
 
-def trees(path):
-    """Every syntax tree that a file's text holds: a Python file's own, and those of what reads as code anywhere."""
+def trees(path: Path) -> Iterator[ast.Module]:
+    """The syntax trees of all parts of a file that are valid Python."""
     for text in _texts(read(path), path.suffix):
         yield from _parsed(text)
 
 
 def _texts(text, suffix):
-    """The texts of a file in which code may be, without what is around it."""
+    """The texts of a file that may contain code, without markup."""
     if suffix == ".html":
         text = re.sub(r"</?(?:p|pre|div|li|td|h\d|section)\b[^>]*>", "\n\n", re.sub(r"</?code[^>]*>", "`", text))
         return [html.unescape(re.sub(r"<[^>]*>", "", text))]
@@ -190,7 +193,7 @@ def _texts(text, suffix):
 
 
 def _strings(value):
-    """Every string of a JSON file. A list of strings is one: a notebook has its lines in such lists."""
+    """Every string in a JSON value. A list of strings counts as one string: notebooks store lines in such lists."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list) and all(isinstance(one, str) for one in value):
@@ -210,8 +213,10 @@ def _strings_and_comments(code):
 
 
 def _parsed(text):
-    """The trees of all that reads as Python: the text, its paragraphs and lines, with and without >>> or # in front,
-    and its `spans`."""
+    """The trees of all parts of a text that are valid Python.
+
+    The parts are the whole text, its paragraphs and lines, with and without >>> or # in front, and its `spans`.
+    """
     bare = re.sub(r"^[ \t]*(?:>>>|\.\.\.|[#>*-]+)(?: |$)", "", text, flags=re.MULTILINE)
     pieces = [text, bare, *re.findall(r"`([^`]+)`", text)]
     for one in (text, bare):
@@ -219,7 +224,7 @@ def _parsed(text):
         pieces += [line.strip() for line in one.splitlines()]
     for piece in dict.fromkeys(pieces):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")         # prose has escapes and calls that Python finds strange
+            warnings.simplefilter("ignore")         # Python warns about prose that looks like strange code
             try:
                 yield ast.parse(piece)
             except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,12 +1,24 @@
-"""What students get wrong besides: in what is no stage of a recipe (overlay, energy in a mask, occlusion), and more.
+"""Mistakes that students make in functions that are no stage of a recipe, and some more mistakes in stages.
 
-    OWN["energy_inside"]   the right function's name -> [(name, the mistake, what to reread)]
-
-The mistakes of the stages are in minixai.verification.mistakes; the exercises look in both tables.
+The table at the end says what each function does wrong. It has the same form as that of minixai.verification.mistakes,
+and the exercises use both.
 """
+from functools import partial
+
 import numpy as np
 import torch
 from matplotlib import colormaps
+
+from minixai.attention import positive_evidence
+from minixai.cams import activation_weighted_mean
+from minixai.evaluation import energy_inside, spread_over_pixels
+from minixai.gradcam import channel_weights, weighted_sum
+from minixai.heatmap import overlay, upsample
+from minixai.rollout import multiply_layers, one_layer
+from minixai.verification.mistakes import Mistake
+from minixai.verification.mistakes.attentions import LAYERS, ROW
+from minixai.verification.mistakes.display import DRAW
+from minixai.verification.mistakes.finish import ENLARGE
 
 
 def weights_exchanged(rgb, heatmap, alpha):
@@ -120,11 +132,7 @@ def pixels_above_half(heatmap, mask):
 
 
 def squares(heatmap, mask):
-    return energy_share(heatmap ** 2, mask)
-
-
-def energy_share(heatmap, mask):
-    return (heatmap * mask).sum(dim=(-2, -1)) / _sum(heatmap)
+    return energy_inside(heatmap ** 2, mask)
 
 
 def share_of_the_picture(heatmap, mask):
@@ -153,7 +161,7 @@ def over_the_columns_alone(lost, rows, columns):
 
 
 def sign_turned(lost, rows, columns):
-    return -_mean(lost, rows, columns)
+    return -spread_over_pixels(lost, rows, columns)
 
 
 def largest(lost, rows, columns):
@@ -171,36 +179,24 @@ def first_square_only(lost, rows, columns):
 
 
 def squares_upside_down(lost, rows, columns):
-    return _mean(lost.flip(-2), rows, columns)
+    return spread_over_pixels(lost.flip(-2), rows, columns)
 
 
 def squares_mirrored(lost, rows, columns):
-    return _mean(lost.flip(-1), rows, columns)
+    return spread_over_pixels(lost.flip(-1), rows, columns)
 
 
 def positive_losses(lost, rows, columns):
-    return _mean(lost.clamp(min=0), rows, columns)
+    return spread_over_pixels(lost.clamp(min=0), rows, columns)
 
 
 def rows_and_columns_exchanged(lost, rows, columns):
-    """Only of the size (W,H), so the shape gives it away."""
-    return _mean(lost, rows, columns).transpose(-2, -1)
-
-
-def _mean(lost, rows, columns):
-    return rows.T @ lost @ columns / (rows.sum(dim=0)[:, None] * columns.sum(dim=0))
+    """The result has the shape (W,H)."""
+    return spread_over_pixels(lost, rows, columns).transpose(-2, -1)
 
 
 def without_weights(activations):
     return activations.sum(dim=-3)
-
-
-def mean_of_gradients(gradients):
-    return gradients.mean(dim=(-2, -1), keepdim=True)
-
-
-def sum_of_products(activations, gradients):
-    return (activations * gradients).sum(dim=(-2, -1), keepdim=True)
 
 
 def mean_of_products(activations, gradients):
@@ -212,57 +208,48 @@ def positive_sum_of_heads(attention, attention_gradients):
 
 
 def nearest_below(coarse, size):
-    """F.interpolate's "nearest", which rounds the other way than nearest-exact."""
+    """The mode "nearest" of F.interpolate, which rounds down."""
     h, w = coarse.shape[-2:]
     rows, columns = ((torch.arange(many) * few) // many for few, many in ((h, size[0]), (w, size[1])))
     return coarse[..., rows, :][..., columns]
 
 
 def from_the_first_layer_up(mixing, layer):
-    """The last layer's row, then the others from the first on: only the last is in its place."""
+    """The last layer's row times the lower layers in the wrong order, from the first one up."""
     cls_attention = mixing[..., layer, :1, :]
     for below in range(layer):
         cls_attention = cls_attention @ mixing[..., below, :, :]
     return cls_attention
 
 
-def every_layer_there_is(mixing):
-    """Up to the last layer, whichever was asked for."""
-    cls_attention = mixing[..., -1, :1, :]
-    for below in reversed(range(mixing.shape[-3] - 1)):
-        cls_attention = cls_attention @ mixing[..., below, :, :]
-    return cls_attention
-
-
-def the_last_layer(mixing):
-    """The last layer, whichever was asked for."""
-    return mixing[..., -1, :1, :]
-
-
-ENLARGE = "each cell over its own share of the image: heatmap.upsample"
-LAYERS = "the CLS row times the layer below, down to the first: rollout.multiply_layers"
-BLEND = "(1 - alpha) of the picture, alpha of the colour, rounded to 8 bits: heatmap.overlay"
-ENERGY = "what lies inside, as a share of all of it: evaluation.energy_inside"
-SUM = "each map times its weight, then added up: gradcam.weighted_sum"
+ENERGY = "the sum inside the mask, divided by the sum of the whole map: evaluation.energy_inside"
+SUM = "each map times its weight, then the sum: gradcam.weighted_sum"
 SHARE = "divided by the sum of the channel's activations: cams.activation_weighted_mean"
-HEADS = "positive part in each head, then the mean: attention.positive_evidence"
-COVER = "a pixel gets the mean of the squares that cover it: evaluation.spread_over_pixels"
+HEADS = "the positive part in each head, then the mean: attention.positive_evidence"
+COVER = "the mean of the squares that cover the pixel: evaluation.spread_over_pixels"
 
-OWN = {
-    "weighted_sum": [("the maps added without their weights", without_weights, SUM)],
-    "activation_weighted_mean": [
-        ("the mean of the gradients, as in Grad-CAM", mean_of_gradients, SHARE),
-        ("not divided by the sum of the activations", sum_of_products, SHARE),
-        ("divided by the number of places, not by the sum of the activations", mean_of_products, SHARE),
-    ],
-    "positive_evidence": [("summed over the heads in place of the mean", positive_sum_of_heads, HEADS)],
-    "upsample": [("nearest neighbour in place of bilinear", nearest_below, ENLARGE)],
-    "one_layer": [("the last layer, whichever is asked for", the_last_layer, "layer is an index: rollout.one_layer")],
-    "multiply_layers": [
-        ("the lower layers multiplied from the first up", from_the_first_layer_up, LAYERS),
-        ("from the last layer down, whichever is asked for", every_layer_there_is, LAYERS),
-    ],
-    "overlay": [(name, function, BLEND) for name, function in (
+
+def _in_place_of(right, reread, mistakes, stage=""):
+    """A Mistake for each (name, function), made in place of the function `right`."""
+    return [Mistake(stage, name, function, reread, (right,)) for name, function in mistakes]
+
+
+MISTAKES = [
+    *_in_place_of(weighted_sum, SUM, [("the maps added without their weights", without_weights)], "C3"),
+    *_in_place_of(activation_weighted_mean, SHARE, [
+        ("the mean of the gradients, as in Grad-CAM", channel_weights),
+        ("divided by the number of places, not by the sum of the activations", mean_of_products),
+    ], "C2"),
+    *_in_place_of(positive_evidence, HEADS, [("summed over the heads in place of the mean", positive_sum_of_heads)],
+                  "A2"),
+    *_in_place_of(upsample, ENLARGE, [("nearest neighbour in place of bilinear", nearest_below)], "M1"),
+    *_in_place_of(one_layer, ROW, [("the last layer, whichever is asked for", partial(one_layer, layer=-1))],
+                  "A4"),
+    *_in_place_of(multiply_layers, LAYERS, [
+        ("the lower layers multiplied from the first up", from_the_first_layer_up),
+        ("from the last layer down, whichever is asked for", partial(multiply_layers, layer=-1)),
+    ], "A4"),
+    *_in_place_of(overlay, DRAW, [
         ("the two weights exchanged: alpha for the picture", weights_exchanged),
         ("0.5 whatever alpha is", always_half),
         ("the heatmap alone, the picture does not show through", the_heatmap_alone),
@@ -279,8 +266,8 @@ OWN = {
         ("8 bits of numbers from 0 to 1, not multiplied by 255", blend_of_0_to_1),
         ("the heatmap in grey, without colours", grey),
         ("faded by the heatmap itself", faded_by_the_heatmap),
-    )],
-    "energy_inside": [(name, function, ENERGY) for name, function in (
+    ], "M3"),
+    *_in_place_of(energy_inside, ENERGY, [
         ("the sum inside, not divided by the sum of all", energy),
         ("the share outside: the mask inverted", energy_outside),
         ("divided by the pixels of the mask: a mean, not a share", mean_inside),
@@ -290,8 +277,8 @@ OWN = {
         ("pixels above a threshold counted in place of their values", pixels_above_half),
         ("squares of the values", squares),
         ("the mask's share of the picture, the heatmap not used", share_of_the_picture),
-    )],
-    "spread_over_pixels": [(name, function, COVER) for name, function in (
+    ]),
+    *_in_place_of(spread_over_pixels, COVER, [
         ("not divided by the number of squares that cover the pixel", sum_of_squares),
         ("divided by the number of all squares", over_all_squares),
         ("divided by the cover of the rows alone", over_the_rows_alone),
@@ -304,5 +291,5 @@ OWN = {
         ("the squares mirrored", squares_mirrored),
         ("losses clamped at zero", positive_losses),
         ("rows and columns exchanged", rows_and_columns_exchanged),
-    )],
-}
+    ]),
+]

@@ -1,7 +1,9 @@
-"""The tree for students: the library with the exercises' functions blanked, pages that quote them blanked too, and
-no oracle. Then a search (leaks.py) for what is left of a solution: if anything is found, nothing is written.
+"""Write the tree for students: a copy of the repository in which the exercises' functions are blank.
 
     the checkout ─► what git tracks ─► without tests, mistakes, … ─► bodies blanked ─► pages blanked ─► searched
+
+Quotations of these functions on pages are blanked too. Tests, mistakes and everything else that knows the answers are
+left out. Then leaks.py searches the tree. If it finds a part of a solution, nothing is written.
 """
 import ast
 import html
@@ -10,47 +12,51 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import minixai
 from minixai.course.blank import blanked_source, length_of
-from minixai.course.exercises import EXERCISES
+from minixai.course.exercises import EXERCISES, Exercise, Task
 from minixai.course.leaks import TEXT, read, search
 
-# What would give answers away, or works only with what does. Fixtures stay: they are arrays.
+# Files that contain answers, or work only with such files. Fixtures stay: they are arrays.
 LEFT_OUT = ("tests", ".ci", "lessons/recorded", "lessons/03_three_lines.py", "minixai/verification",
             "minixai/compat.py", "minixai/course/record.py", "minixai/course/mistakes.py", "minixai/course/grade.py",
             "minixai/course/leaks.py", "minixai/course/submissions.py", "minixai/course/results.py",
             ".github", "CHANGELOG.md",
             "minixai/course/release.py", "minixai/course/INSTRUCTOR.md", "minixai/course/STUDENT.md")
-NO_VERIFY = '''"""Not part of the tree for students: it knows every stage, and every mistake."""
+NO_VERIFY = '''"""verify is not part of the tree for students: it knows every stage and every mistake."""
 Verdict = None
 
 
 def verify(*arguments, **options):
-    """ValueError, whatever is asked."""
+    """Raise ValueError: verify is not part of the tree for students."""
     raise ValueError("verify is not part of the tree for students")
 '''
 
 
-def release(out, root=None, say=print):
-    """Write the student tree to the folder `out`, which must not exist. Returns the number of files.
+def release(out: str | Path, root: str | Path | None = None, say: Callable[[str], None] = print) -> int:
+    """Write the tree for students to the folder `out`, which must not exist. Returns the number of files.
 
-    root: a checkout of this repository; say: is told what was searched. Leak if a part of a solution is left in it, and
-    ValueError if there is no checkout or git cannot read it: then nothing is written.
+    root: a checkout of this repository. say: is called with a sentence about what was searched.
+    Leak if a part of a solution is found, FileExistsError if `out` exists, OSError if it cannot be made, ValueError if
+    there is no checkout or git cannot read it. Then nothing is written.
     """
     root, out = Path(root or Path(minixai.__file__).parents[1]), Path(out)
     if not (root / ".git").exists():
-        raise ValueError(f"{root} is no checkout of the repository; release runs from one")
+        raise ValueError(f"{root} is not a checkout of the repository, which release needs")
     if out.exists():
-        raise FileExistsError(f"{out} is there already; name a new folder")
+        raise FileExistsError(f"{out} exists already; name a new folder")
     unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)
     except OSError as problem:
         raise OSError(f"{out} cannot be made: {problem.strerror}") from None
     try:
-        count = sum(_copy(root, unfinished, path) for path in tracked(root))
+        paths = tracked(root)
+        for path in paths:
+            _copy(root, unfinished, path)
         shutil.copyfile(root / "minixai/course/STUDENT.md", unfinished / "README.md")
         (unfinished / "minixai/verify.py").write_text(NO_VERIFY, encoding="utf-8")
         searched = search(unfinished)
@@ -58,13 +64,13 @@ def release(out, root=None, say=print):
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     say(searched)
-    return count
+    return len(paths)
 
 
-def tracked(root):
-    """Paths of the files that git tracks, those left out of a release taken off."""
+def tracked(root: Path) -> list[Path]:
+    """The relative paths of all files that git tracks, without those that students do not get."""
     if not shutil.which("git"):
-        raise ValueError("release asks git which files belong to the checkout, and there is no git here")
+        raise ValueError("release needs git, which lists the files of the checkout; git is not installed here")
     listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, encoding="utf-8",
                             errors="surrogateescape")
     if listed.returncode:
@@ -73,8 +79,8 @@ def tracked(root):
     return [path for path in paths if not left_out(path) and (root / path).is_file()]
 
 
-def left_out(path):
-    """Whether a path, relative to the root, is not for students."""
+def left_out(path: str | Path) -> bool:
+    """Whether students do not get a path, which is relative to the root."""
     return any(Path(path).is_relative_to(left) for left in LEFT_OUT)
 
 
@@ -85,11 +91,10 @@ def _copy(root, out, path):
         shutil.copyfile(root / path, target)
     else:
         target.write_text(without_solutions(read(root / path), path), encoding="utf-8")
-    return True
 
 
-def without_solutions(text, path):
-    """A file's text with every solution's body blanked: in code, and quoted on pages."""
+def without_solutions(text: str, path: Path) -> str:
+    """The text of a file with every solution blanked, in code and in quotations. path: relative to the root."""
     if path.suffix == ".py":
         return blank_module(text, path)
     if path.suffix == ".html":
@@ -99,15 +104,12 @@ def without_solutions(text, path):
     return blank_quotations(text)
 
 
-def blank_module(text, path):
-    """A module's source with the exercises' functions blanked, from the last to the first so that lines stay put.
-
-    Each runs the student's own where that is written (yours.py).
-    """
+def blank_module(text: str, path: Path) -> str:
+    """A module's source with the exercises' functions blanked. Each one gets the decorator of yours.py."""
     here = {task.name: exercise.number for exercise, task in tasks() if source_file(task) == path}
     nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name in here]
     lines = text.splitlines()
-    for node in reversed(nodes):
+    for node in reversed(nodes):        # from the last one, so that line numbers stay right
         message = f"{node.name} is yours to write ({length_of(text, node)}): minixai start {here[node.name]}"
         blank = blanked_source(text, node, message).splitlines()
         lines[node.lineno - 1:node.end_lineno] = [f'@yours("{here[node.name]}")', *blank]
@@ -117,8 +119,8 @@ def blank_module(text, path):
     return "\n".join(lines) + "\n" if nodes else text
 
 
-def blank_quotations(text):
-    """A page's text with every quoted solution blanked."""
+def blank_quotations(text: str) -> str:
+    """The text of a page with every quoted solution blanked."""
     for exercise, task in tasks():
         source = inspect.getsource(task.function).rstrip()
         if source in text:
@@ -128,23 +130,23 @@ def blank_quotations(text):
 
 
 def _blank_listing(listing):
-    """Code on an HTML page, coloured by many tags: if it quotes a solution, the same blanked and without colours."""
+    """A listing on an HTML page. If it quotes a solution, it is blanked and loses its colours."""
     code = html.unescape(re.sub(r"<[^>]+>", "", listing[1]))
     blank = blank_quotations(code)
     return listing[0] if blank == code else f"<pre>{html.escape(blank)}</pre>"
 
 
 def _link(link, page):
-    """A link that leads to what is left out becomes its text."""
+    """A link to a file that students do not get is replaced by its text."""
     target = os.path.normpath(page.parent / link[2])
     return link[1] if left_out(target) else link[0]
 
 
-def tasks():
-    """(exercise, task) of every function that a student writes."""
+def tasks() -> list[tuple[Exercise, Task]]:
+    """(exercise, task) for every function that a student writes."""
     return [(exercise, task) for exercise in EXERCISES.values() for task in exercise.tasks]
 
 
-def source_file(task):
-    """minixai/gradcam.py: where a function is, relative to the root."""
+def source_file(task: Task) -> Path:
+    """The file of a task's function, relative to the root, such as minixai/gradcam.py."""
     return Path(inspect.getsourcefile(task.function)).relative_to(Path(minixai.__file__).parents[1])

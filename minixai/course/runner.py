@@ -1,12 +1,14 @@
-"""What runs students' functions, for check and for grade: a process with torch and numpy, and nothing of this library.
+"""The process that runs students' functions, for `check` and `grade`. It imports torch and numpy, not this library.
 
-    python -I -S runner.py      the first line of its input says where the packages are, each other one asks for a run
+    python -I -S runner.py      the first line of input names the packages' folders; each further line is one run
 
-A run is one function of one file, on every pass: its inputs lie in the folder of the run, and so does, in the end, what
-it gave. No expected value is here; worker.py, which asks, compares. Each run is a process of its own, behind fence.py.
-On Linux it is forked from this one, which has torch and never runs a line of a student's; elsewhere it is this process
-itself, which ends with it.
+A run is one function of one file, on every pass. Its folder holds the inputs, and then the results. Expected values are
+not in this process: check.py compares later. Each run is a process of its own, inside fence.py. On Linux this process
+forks for each run, and never runs a student's code itself. On other systems the run happens in this process, which then
+ends.
 """
+from __future__ import annotations
+
 import ast
 import builtins
 import inspect
@@ -16,28 +18,33 @@ import runpy
 import sys
 import tempfile
 import types
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:           # imported late, when the packages' folders are known
+    import numpy as np
+    import torch
 
 PACKAGES = {"torch", "numpy", "PIL", "matplotlib", "mpl_toolkits"}
 ANSWERS = ("PREDICTION", "EXPLANATION")
-LARGEST = 2**22             # bytes of what a function returns; the largest expected one has some thousands
+LARGEST = 2**22             # bytes of a result; the largest expected result has some thousands
 SHOWN = 300                 # characters of a message
-FRAMES = 5                  # of the student's own, the last ones
+FRAMES = 5                  # how many lines of a traceback are reported
 FORKS = sys.platform == "linux"
-NO_KEYBOARD = ("there is no keyboard here, so input(), breakpoint() and pdb cannot wait for you: print what you want "
-               "to see, or call your function from a script of your own")
-OUT_OF_REACH = ("other files, other programs and the network are out of reach here, in check as when it is graded "
-                "({0})")
+NO_KEYBOARD = ("there is no keyboard here, so input(), breakpoint() and pdb do not work: print the values, or call "
+               "your function from a script of your own")
+OUT_OF_REACH = "other files, other programs and the network are out of reach here, in check and in grading ({0})"
 PROGRAMS = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile",
             "subprocess.Popen", "socket.connect", "socket.bind"}
 
 
-def main():
-    """Answer until the input ends: after each run, its exit code."""
+def main() -> None:
+    """Do one run for each line of input, and print its exit code."""
     setup = json.loads(sys.stdin.readline())
     sys.path += setup["packages"]
-    import numpy  # noqa: F401  before the first fork: no run pays for them
+    import numpy  # noqa: F401  imported before the first fork, so that no run has to do it
     import torch
     torch.set_num_threads(1)
     fence = runpy.run_path(str(Path(__file__).with_name("fence.py")))["close"]
@@ -50,8 +57,8 @@ def main():
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def in_a_process_of_its_own(request, setup, fence):
-    """Never returns. Nothing of this process's input and output stays open, and no thread outlives the run."""
+def in_a_process_of_its_own(request: dict, setup: dict, fence: Callable) -> NoReturn:
+    """Do one run, write report.json, and end the process. Its input and output are closed before the run."""
     code = 1
     try:
         os.chdir(request["folder"])
@@ -62,11 +69,11 @@ def in_a_process_of_its_own(request, setup, fence):
         os.closerange(3, 256)
         sys.stdin = open(0, encoding="utf-8", closefd=False)
         sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
-        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):         # whoever needs a folder finds this one
+        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):         # where libraries put their files
             os.environ[name] = request["folder"]
         tempfile.tempdir = request["folder"]
         missing = fence(request["folder"], setup["readable"], request["limits"])
-        sys.addaudithook(say_what_is_out_of_reach([request["folder"], os.devnull, *(
+        sys.addaudithook(explain_what_is_out_of_reach([request["folder"], os.devnull, *(
             path for path, whole in setup["readable"] if whole)]))
         report = answer(request)
         Path("report.json").write_text(json.dumps({**report, "missing": missing}), encoding="utf-8")
@@ -75,10 +82,10 @@ def in_a_process_of_its_own(request, setup, fence):
         os._exit(code)
 
 
-def say_what_is_out_of_reach(folders):
-    """An audit hook: a sentence where the fence would say "not permitted", and where there is no fence.
+def explain_what_is_out_of_reach(folders: list[str]) -> Callable:
+    """An audit hook that raises an error with a sentence where the fence would only say "not permitted".
 
-    It stops what is done without thinking; a hostile file gets round it.
+    It works without a fence too, but only against honest files: a hostile file can get around it.
     """
     folders = tuple(os.path.normcase(os.path.realpath(folder)) for folder in folders)
 
@@ -94,8 +101,8 @@ def say_what_is_out_of_reach(folders):
     return hook
 
 
-def answer(request):
-    """What is to be reported of one run. Without a function the file is read and not run."""
+def answer(request: dict) -> dict:
+    """The report on one run. Without a function in the request the file is read, and not run."""
     try:
         source = Path(request["file"]).read_bytes()
         code = compile(source, request["file"], "exec", dont_inherit=True)
@@ -106,7 +113,7 @@ def answer(request):
     module = types.ModuleType("exercise")
     module.__dict__.update(__file__=os.path.abspath(request["file"]), __builtins__={
         **vars(builtins), "__import__": import_what_is_there})
-    sys.modules["exercise"] = module        # dataclasses and typing look there
+    sys.modules["exercise"] = module        # dataclasses and typing look it up there
     try:
         exec(code, module.__dict__)
     except BaseException as problem:        # SystemExit and KeyboardInterrupt too
@@ -119,20 +126,19 @@ def answer(request):
     return {"passes": list(every_pass(function, request))}
 
 
-def import_what_is_there(name, *how):
-    """`import` for a student's file: what every grader has. What torch itself imports does not come by here."""
+def import_what_is_there(name: str, *how) -> types.ModuleType:
+    """`import` for a student's file: only modules that every grader has. Imports inside torch do not use it."""
     top = name.partition(".")[0]
     if top == "minixai":
-        raise ImportError("minixai cannot be imported here, nor when it is graded: the functions to be written are in "
-                          "it. Take the import out")
+        raise ImportError("minixai cannot be imported here: it contains the functions to write. Remove the import")
     if top not in PACKAGES | sys.stdlib_module_names:
-        raise ModuleNotFoundError(f"{top} is not there when this is graded: Python's own modules, torch, numpy, PIL "
-                                  "and matplotlib are. A file beside this one is not handed in with it", name=top)
+        raise ModuleNotFoundError(f"{top} cannot be imported in grading: only Python's own modules, torch, numpy, PIL "
+                                  "and matplotlib can. Other files of yours are not handed in with this one", name=top)
     return __import__(name, *how)
 
 
-def every_pass(function, request):
-    """What is to be said of each pass, until one cannot be done; the arrays are saved as 0.npy, 1.npy, …"""
+def every_pass(function: Callable, request: dict) -> Iterator[dict]:
+    """The report on each pass, up to the first one that fails. The results are saved as 0.npy, 1.npy, …"""
     import numpy as np
     with np.load("inputs.npz", allow_pickle=False) as file:
         inputs = dict(file)
@@ -152,24 +158,25 @@ def every_pass(function, request):
             return
 
 
-def argument(array, of_numpy):
-    """An input as its function gets it: a tensor, an array, or a plain value. A copy: it may be written to."""
+def argument(array: np.ndarray, of_numpy: bool) -> torch.Tensor | np.ndarray | tuple | int | float | str:
+    """An input in the form that a function gets: a tensor, an array, a tuple or a plain value. It is always a copy."""
     import torch
-    if array.ndim == 0 or array.dtype.kind == "i" and array.ndim == 1:     # a layer, a share; a grid, a size
+    if array.ndim == 0 or array.dtype.kind == "i" and array.ndim == 1:     # such as a layer, or a size
         return tuple(array.tolist()) if array.ndim else array.item()
     return array.copy() if of_numpy else torch.from_numpy(array.copy())
 
 
-def differs(value, before):
-    """Whether a function has written into its input. That it now wants a gradient is no difference."""
+def differs(value: Any, before: np.ndarray) -> bool:
+    """Whether a function has written into its input. A change of requires_grad does not count."""
     import numpy as np
     import torch
     value = value.detach().numpy() if isinstance(value, torch.Tensor) else value
     return isinstance(value, np.ndarray) and not np.array_equal(value, before)
 
 
-def one_pass(function, inputs, of_numpy, file):
-    """(what is to be said, the array or None) of one call. inputs: {parameter: array}, which stay as they are."""
+def one_pass(function: Callable, inputs: dict[str, np.ndarray], of_numpy: bool,
+             file: str) -> tuple[dict, np.ndarray | None]:
+    """(report, result or None) of one call. inputs: {parameter: array}; they are not changed."""
     given = {name: argument(value, of_numpy) for name, value in inputs.items()}
     try:
         value = function(**given)
@@ -180,8 +187,8 @@ def one_pass(function, inputs, of_numpy, file):
         return {"problem": raised(problem, file)}, None
 
 
-def told_of(value):
-    """(what is to be said, the array or None) of what a function returned."""
+def told_of(value: Any) -> tuple[dict, np.ndarray | None]:
+    """(report, array or None) of a returned value."""
     import numpy as np
     import torch
     tensor = isinstance(value, torch.Tensor)
@@ -198,8 +205,8 @@ def told_of(value):
     return {"tensor": tensor, "graph": tensor and value.grad_fn is not None}, array.reshape(value.shape)
 
 
-def plain(tensor):
-    """The numbers of a tensor as an array; None if numpy has no such numbers, or if they do not lie in a row."""
+def plain(tensor: torch.Tensor) -> np.ndarray | None:
+    """A tensor as an array; None if numpy has no such dtype, or if the tensor is sparse or has no data."""
     import numpy as np
     try:
         return np.ascontiguousarray(tensor.detach().cpu().resolve_conj().resolve_neg().numpy())
@@ -207,11 +214,11 @@ def plain(tensor):
         return None
 
 
-def raised(problem, file):
-    """What is to be said of an exception: only what happened in the student's own lines, the last of them first."""
+def raised(problem: BaseException, file: str) -> dict:
+    """The report on an exception. Of its traceback only the lines of the student's file are reported."""
     try:
         text = str(problem).strip().partition("\n")[0]
-    except BaseException:       # a student's own exception may do anything when it is read
+    except BaseException:       # the __str__ of a student's exception may do anything
         text = ""
     frames, at = [], problem.__traceback__
     while at is not None:
@@ -222,17 +229,17 @@ def raised(problem, file):
             "line": frames[-1][0] if frames else 0, "frames": frames[-FRAMES:]}
 
 
-def syntax(problem):
-    """A SyntaxError in a line, with the text that it is about."""
+def syntax(problem: Exception) -> str:
+    """One line about a file that cannot be compiled, with the faulty text."""
     if isinstance(problem, UnicodeError) or "codec can't" in str(problem) or "null bytes" in str(problem):
-        return "it is no UTF-8 text; save it as UTF-8"
+        return "it is not UTF-8 text; save it as UTF-8"
     if isinstance(problem, SyntaxError) and problem.text:
         return f"{problem.msg}: {problem.text.strip()}"[:SHOWN]
     return str(getattr(problem, "msg", problem) or type(problem).__name__)[:SHOWN]
 
 
-def answers_in(source):
-    """{"PREDICTION": text, "EXPLANATION": text} of a file's bytes, which are not run; "" where there is none."""
+def answers_in(source: bytes) -> dict[str, str]:
+    """{"PREDICTION": text, "EXPLANATION": text} of a file's bytes, which are not run. A missing answer is ""."""
     answers = dict.fromkeys(ANSWERS, "")
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):

@@ -1,6 +1,6 @@
-"""Who handed in what: a folder of files, or of folders with files, as learning platforms export them.
+"""Find the submissions in a folder of files, or of folders with files, as learning platforms export them.
 
-Everything that lies there has a row in the end, or is named as another exercise's: nothing is passed over in silence.
+Each file ends up in a row of the results, or in the list of other exercises' files. None is ignored silently.
 """
 import os
 import re
@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from minixai.course.exercises import EXERCISES
+from minixai.course.exercises import EXERCISES, Exercise
 from minixai.course.results import FILES
 from minixai.course.student import LARGEST_FILE
 from minixai.files import shown, why
@@ -17,26 +17,27 @@ from minixai.files import shown, why
 NUMBER = re.compile(r"exercise[ _-]?0*(\d+)", re.IGNORECASE)
 DEFINED = re.compile(rb"^def[ \t]+(\w+)", re.MULTILINE)
 NOT_STUDENTS = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini")
-MOST = 50                   # Python files in one folder: more are no submission
+MOST = 50                   # Python files in one student's folder
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{number}" for name in ("COM", "LPT") for number in range(10))}
 
 
 @dataclass
 class Submission:
-    """One file. source: its bytes. problem: why it is not graded, or "". note: what else there is to say."""
+    """One file. source: its bytes. problem: why it is not graded, or "". note: a remark for the table, or ""."""
     path: Path
     source: bytes = b""
     problem: str = ""
     note: str = ""
 
 
-def find_all(exercise, folder, out):
-    """({name: Submission}, [paths of other exercises' files]) of a folder; the files are read, and not run.
+def find_all(exercise: Exercise, folder: Path, out: Path) -> tuple[dict[str, Submission], list[str]]:
+    """({name: Submission}, [paths of other exercises' files]) of a folder. The files are read, and not run.
 
-    The names can be those of folders on every system. `out` is no submission. ValueError if there is nothing.
+    The names are valid folder names on every system. out: the folder of results, which may be inside `folder`.
+    ValueError if there are no submissions.
     """
     if not folder.is_dir():
-        raise ValueError(f"{shown(folder)} is no folder")
+        raise ValueError(f"{shown(folder)} is not a folder")
     found, elsewhere, taken = {}, [], {name.casefold() for name in FILES}
     for entry in sorted(folder.iterdir()):
         if not passed_over(entry.name) and entry.resolve() != out.resolve():
@@ -47,13 +48,16 @@ def find_all(exercise, folder, out):
     return found, elsewhere
 
 
-def passed_over(name):
-    """Whether a file or folder is one of the system's, or hidden."""
+def passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden, or was made by the operating system."""
     return name.startswith(".") or name in NOT_STUDENTS
 
 
-def of_one_entry(exercise, folder, entry, elsewhere):
-    """The submissions for one exercise in one entry of the folder; a file, or a folder with its files."""
+def of_one_entry(exercise: Exercise, folder: Path, entry: Path, elsewhere: list[str]) -> list[Submission]:
+    """The submissions in one entry of the folder: a file, or a student's folder.
+
+    Files of other exercises are added to `elsewhere`.
+    """
     if entry.is_symlink() or not entry.is_dir():
         files = [read(entry)]
     else:
@@ -71,14 +75,14 @@ def of_one_entry(exercise, folder, entry, elsewhere):
                   if number not in (None, exercise.number)]
     wanted = exercise.number if exercise.number in number_of.values() else None
     mine = [one for one in files if number_of[one.path] == wanted]
-    if wanted is None and len(mine) < len(files):       # another exercise's, and what belongs to it
+    if wanted is None and len(mine) < len(files):       # files for another exercise, with helper files
         return []
     for one in mine if len(mine) > 1 else []:
         one.note = f"one of {len(mine)} files for this exercise in {shown(entry.name)}"
     return mine
 
 
-def in_folder(folder):
+def in_folder(folder: Path) -> list[Path]:
     """All Python files in a folder, at any depth. OSError if a part of it cannot be read."""
     def stop(problem):
         raise problem
@@ -90,14 +94,14 @@ def in_folder(folder):
     return files
 
 
-def read(path):
-    """One file as a Submission; what cannot be graded says why."""
+def read(path: Path) -> Submission:
+    """Read one file. A file that cannot be graded gets a `problem`."""
     try:
         seen = path.lstat()
         if stat.S_ISLNK(seen.st_mode):
             return Submission(path, problem="this is a link, not a file")
         if not stat.S_ISREG(seen.st_mode):
-            return Submission(path, problem="this is no regular file")
+            return Submission(path, problem="this is not a regular file")
         if path.suffix.lower() != ".py":
             return Submission(path, problem=f"a {shown(path.suffix) or 'nameless'} file; only .py files are graded")
         if seen.st_size > LARGEST_FILE:
@@ -107,8 +111,11 @@ def read(path):
         return Submission(path, problem=f"it cannot be read: {why(problem)}")
 
 
-def exercise_of(one, folder):
-    """'02': which exercise a file is for, by its path or else by the functions in it; None if neither says."""
+def exercise_of(one: Submission, folder: Path) -> str | None:
+    """The number of a file's exercise, such as "02". None if it is unknown.
+
+    The number is taken from the file's path, or else from the functions that the file defines.
+    """
     if said := NUMBER.findall(str(one.path.relative_to(folder))):
         return said[-1].zfill(2)
     defined = {name.decode() for name in DEFINED.findall(one.source) if name.isascii()}
@@ -116,8 +123,8 @@ def exercise_of(one, folder):
     return max(count, key=count.get) if any(count.values()) else None
 
 
-def new_name(path, taken):
-    """A name for a submission's results: one that every system takes for a folder, and that is not taken."""
+def new_name(path: Path, taken: set[str]) -> str:
+    """A new name for a submission's results, valid as a folder name on every system. It is added to `taken`."""
     text = os.fsencode("_".join(path.parts)).decode("utf-8", "replace")
     text = text[:-3] if text.lower().endswith(".py") else text
     text = unicodedata.normalize("NFC", text)
@@ -125,7 +132,7 @@ def new_name(path, taken):
     text = text.encode()[:120].decode(errors="ignore").strip(" .")
     plain = name = f"_{text}" if not text or text.partition(".")[0].upper() in RESERVED else text
     number = 1
-    while name.casefold() in taken:         # a/b.py and a_b.py; Ada.py and ada.py, one folder on many systems
+    while name.casefold() in taken:         # such as a/b.py and a_b.py, or Ada.py and ada.py
         number += 1
         name = f"{plain}-{number}"
     taken.add(name.casefold())

@@ -1,9 +1,11 @@
-"""In the tree for students, a blank function of the library runs the student's own where that is written.
+"""In the copy for students, a blank library function runs the function of the same name in the student's file.
 
     gradcam.channel_weights(…)  ─►  channel_weights of exercise_02.py, in the current folder or beside minixai/
 
-So the lessons, `explain` and all else run with it. In the library itself nothing is blank, and nothing uses this.
+So the lessons and `explain` run with the student's functions. `release` writes this decorator before each function that
+it makes blank. In the library itself no function is blank, and nothing uses this file.
 """
+from collections.abc import Callable
 from functools import lru_cache, wraps
 from pathlib import Path
 
@@ -13,31 +15,32 @@ import torch
 from minixai.course.student import functions_in
 
 TREE = Path(__file__).parents[2]
-OF_NUMPY = ("overlay",)         # fed arrays, as in the check; all others get tensors
+OF_NUMPY = ("overlay",)         # gets arrays, as in `check`; all other functions get tensors
 
 
-def yours(number):
-    """A decorator for a blank function: it runs the one of its name in exercise_NN.py.
+def yours(number: str) -> Callable:
+    """A decorator for a blank function: run the function of its name in exercise_NN.py. number: "02".
 
-    NotImplementedError, in one sentence, where that is not written, or its file cannot be run.
+    The decorated function raises NotImplementedError, in one sentence, if the student has not written it, or if the
+    student's file cannot be run.
     """
     def decorate(blank):
         @wraps(blank)
         def run(*arguments, **named):
             written = _functions_in(number, Path.cwd()).get(blank.__name__, blank)
             kind = np.asarray if blank.__name__ in OF_NUMPY else torch.as_tensor
-            fed = [_as(kind, value) for value in arguments]
+            given = [_as(kind, value) for value in arguments]
             try:
-                return written(*fed, **{name: _as(kind, value) for name, value in named.items()})
+                return written(*given, **{name: _as(kind, value) for name, value in named.items()})
             except NotImplementedError:
-                return blank(*arguments, **named)       # whose sentence says which function it is
+                return blank(*arguments, **named)       # its sentence names the function
         return run
     return decorate
 
 
 @lru_cache
 def _functions_in(number, folder):
-    """{name: function} of the first exercise_NN.py that there is; run once."""
+    """{name: function} of the first exercise_NN.py that exists. A file is run once."""
     for path in (folder / f"exercise_{number}.py", TREE / f"exercise_{number}.py"):
         if path.is_file():
             try:

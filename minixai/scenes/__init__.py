@@ -1,4 +1,4 @@
-"""Drawn pictures of a cat, a dog, a wolf and a cow, with exact masks and knobs for shortcuts a net may learn.
+"""Draw pictures of cats, dogs, wolves and cows with exact masks, and with a chosen bias that a network may learn.
 
     from minixai.scenes import draw_scene
     scene = draw_scene(7, animal="wolf", background="beach")

@@ -1,7 +1,7 @@
-"""Four animals, told apart by their shapes alone.
+"""Four animals that differ only in their shapes.
 
-Each function turns a Pose into shapes.  All face right, seen from the side; cat, dog and cow turn
-the head to us, the wolf looks where it goes.  Light, dark and pink parts vary in size, alike in all.
+Each function turns a Pose into shapes. All animals are seen from the side and face right. Cat, dog and cow look at the
+viewer; the wolf looks ahead. The sizes of light, dark and pink parts follow the same distribution for all classes.
 """
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ CLASSES = ("cat", "dog", "wolf", "cow")
 
 
 class Pose(NamedTuple):
-    """What varies between two animals of a class; every number is drawn from the same law for all classes."""
-    stride: float       # legs apart or together
+    """What varies between animals of one class. The distributions are the same for all classes."""
+    stride: float       # distance of the legs
     nod: float          # turn of the head, radians
-    lift: float         # head lower or, where negative, higher
+    lift: float         # how much lower the head is; negative is higher
     sway: float         # bend of the tail
     girth: float        # height of the body
     legs: float         # length of the legs
@@ -25,16 +25,18 @@ class Pose(NamedTuple):
     eyes: float         # size of the eyes
     pale: float         # size of the light muzzle and chest
     dark: float         # size of the nose and the pupils
-    socks: float        # height of what is painted on the feet
+    socks: float        # height of the paint on the feet
 
 
 class Animal(NamedTuple):
-    shapes: list
+    """An animal in its own units: x to the right, y down, the ground at y = 0."""
+    shapes: list[Shape]
     neck: tuple         # (x, y, size): where a tie, a bow or a scarf sits
     crown: tuple        # (x, y, size): where a hat sits
 
 
-def draw_pose(rng):
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """A random pose."""
     low = Pose(stride=-1, nod=-.16, lift=-.06, sway=-1, girth=.92, legs=.88, head=.93, ears=.9, eyes=.8,
                pale=.7, dark=.7, socks=.5)
     high = Pose(stride=1, nod=.16, lift=.06, sway=1, girth=1.1, legs=1.12, head=1.08, ears=1.1, eyes=1.2,
@@ -57,7 +59,7 @@ def _resized(points, factor):
 
 
 def _leg(x, top, step, width, role, foot):
-    """A leg from the hip (x, top) to the ground, which it meets `step` further on, and its foot or sock."""
+    """A leg and its foot. The leg goes from the hip (x, top) to the ground at x + step."""
     end = x + step
     leg = polygon((x - width * .72, top), (x + width * .72, top), (end + width * .45, -.03),
                   (end - width * .45, -.03))
@@ -67,7 +69,7 @@ def _leg(x, top, step, width, role, foot):
 
 
 def _legs(pose, hind, front, top, width, foot):
-    """(far legs, near legs): while the near pair steps apart, the far pair steps together."""
+    """(far legs, near legs). When the near legs move apart, the far legs move together."""
     step, foot, behind = .07 * pose.stride, foot * pose.socks, .02 + width * .75
     far = (*_leg(hind + behind, top, -step, width * .95, "far", foot),
            *_leg(front + behind - .02, top, step, width * .95, "far", foot))
@@ -82,7 +84,8 @@ def _eyes(pose, x, y, rx, ry, pupil):
     return [*outlined(*_pair("face", "iris", iris)), *_pair("face", "dark", dark), *shine]
 
 
-def cat(pose):
+def cat(pose: Pose) -> Animal:
+    """A cat."""
     hip = -.38 * pose.legs
     back, bend = hip - .40 * pose.girth, .08 * pose.sway
     far, near = _legs(pose, -.40, .34, hip - .08, .145, .09)
@@ -98,7 +101,7 @@ def cat(pose):
 
 
 def _cat_head(pose):
-    """Round, with pointed ears and whiskers; like all heads, about 1 in radius."""
+    """A round head with pointed ears and whiskers. The radius of every head is about 1."""
     tip = -1.38 * pose.ears
     skull = blob((0, -.86), (.62, -.70), (.98, -.18), (1.12, .28), (.72, .68), (0, .86),
                  (-.72, .68), (-1.12, .28), (-.98, -.18), (-.62, -.70))
@@ -113,7 +116,8 @@ def _cat_head(pose):
             *_pair("face", "dark", whiskers[0]), *_pair("face", "dark", whiskers[1])]
 
 
-def dog(pose):
+def dog(pose: Pose) -> Animal:
+    """A dog."""
     hip = -.42 * pose.legs
     back, bend = hip - .44 * pose.girth, .10 * pose.sway
     far, near = _legs(pose, -.40, .38, hip - .08, .15, .09)
@@ -129,7 +133,7 @@ def dog(pose):
 
 
 def _dog_head(pose):
-    """Long, with hanging ears, a big nose and the tongue out."""
+    """A long head with hanging ears, a big nose, and the tongue out."""
     drop = .80 * pose.ears
     skull = blob((0, -.95), (.58, -.82), (.86, -.30), (.80, .35), (.48, .82), (0, .95),
                  (-.48, .82), (-.80, .35), (-.86, -.30), (-.58, -.82))
@@ -145,14 +149,15 @@ def _dog_head(pose):
 
 
 def _fur(start, end, teeth, depth):
-    """A ragged edge from start to end; its teeth stand out to the left of the way where y points down."""
+    """A ragged edge from start to end. Its teeth point to the left of the direction, with y pointing down."""
     start, end = np.array(start), np.array(end)
     outwards = np.array([end[1] - start[1], start[0] - end[0]]) / np.hypot(*(end - start))
     along, out = np.linspace(0, 1, 2 * teeth + 1)[:, None], (np.arange(2 * teeth + 1) % 2)[:, None]
     return start + (end - start) * along + outwards * depth * out
 
 
-def wolf(pose):
+def wolf(pose: Pose) -> Animal:
+    """A wolf."""
     hip = -.50 * pose.legs
     back, bend = hip - .38 * pose.girth, .09 * pose.sway
     far, near = _legs(pose, -.44, .36, hip - .10, .14, .095)
@@ -172,7 +177,7 @@ def wolf(pose):
 
 
 def _wolf_head(pose):
-    """In profile: a long muzzle, pointed ears and a ragged cheek."""
+    """A head in profile with a long muzzle, pointed ears and a ragged cheek."""
     tip = -1.60 * pose.ears
     skull = polygon(*curve((-.62, -.50), (-.10, -.82), (.42, -.68), (.80, -.32), (1.42, -.16), (1.66, .04),
                            (1.56, .32), (1.00, .52), (.60, .64)),
@@ -191,7 +196,8 @@ def _wolf_head(pose):
             Shape("face", "dark", tube(((1.52, .28), (1.15, .30), (.78, .38)), (.10, .10, .05)))]
 
 
-def cow(pose):
+def cow(pose: Pose) -> Animal:
+    """A cow."""
     hip = -.34 * pose.legs
     back, bend = hip - .58 * pose.girth, .06 * pose.sway
     far, near = _legs(pose, -.48, .38, hip - .10, .17, .08)
@@ -207,7 +213,7 @@ def cow(pose):
 
 
 def _cow_head(pose):
-    """A long block with horns, ears that stand out and a broad muzzle."""
+    """A long head with horns, ears to the sides and a broad muzzle."""
     skull = blob((0, -.86), (.52, -.84), (.70, -.40), (.60, .20), (.56, .80), (0, .98),
                  (-.56, .80), (-.60, .20), (-.70, -.40), (-.52, -.84))
     ear = blob((.60, -.55), (1.00, -.66), (1.34 * pose.ears, -.40), (1.05, -.22), (.66, -.28))

@@ -1,4 +1,4 @@
-"""Four places.  Each has a horizon in its upper part, clutter along it, and varies in colour and light."""
+"""Four backgrounds. Each has a horizon in the upper half with objects along it, and varies in colour and light."""
 import numpy as np
 from PIL import Image
 
@@ -6,12 +6,12 @@ from .brush import OVERSAMPLE, Brush
 from .indoors import room
 from .outdoors import beach, grass, snow
 
-BACKGROUNDS = ("room", "beach", "snow", "grass")     # in the order of CLASSES: who is at home where
+BACKGROUNDS = ("room", "beach", "snow", "grass")     # in the order of CLASSES: the home of each class
 DRAW = {"room": room, "beach": beach, "snow": snow, "grass": grass}
 
 
 def _mottle(rng, picture, top, cells, strength):
-    """Smooth brightness noise below `top`: grass, sand and snow are never one flat colour."""
+    """Add smooth noise to the brightness below `top`, so that grass, sand and snow are not flat."""
     size = len(picture)
     first = round(top * size)
     grid = Image.fromarray(rng.integers(0, 256, (cells, cells)).astype(np.uint8))
@@ -20,8 +20,8 @@ def _mottle(rng, picture, top, cells, strength):
     return picture
 
 
-def paint_background(rng, size, kind):
-    """A place of this kind, uint8 (size,size,3)."""
+def paint_background(rng: np.random.Generator, size: int, kind: str) -> np.ndarray:
+    """A random background, uint8 (size,size,3). kind: a name from BACKGROUNDS."""
     brush = Brush(size)
     top, cells, strength = DRAW[kind](brush, rng)
     picture = np.asarray(brush.image.reduce(OVERSAMPLE), np.float32)

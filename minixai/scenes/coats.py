@@ -1,7 +1,7 @@
-"""The one palette law of all animals, and the patterns of their coats.
+"""The random colours of all animals, and the patterns of their coats.
 
-Were eyes green for cats only, or udders pink for cows only, a network could name the animal without a look at
-its shape.  So every colour is drawn here, from the same law, without knowing which animal will wear it.
+If only cats had green eyes, a network could recognise a cat by the colour alone. So all colours are drawn here from
+one distribution, which does not depend on the class of the animal.
 """
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,25 +19,27 @@ CLOTHS = ((214, 48, 62), (42, 92, 190), (240, 180, 40), (120, 60, 160), (30, 150
 _COAT, _PATTERN = ROLES.index("coat") + 1, ROLES.index("pattern") + 1
 
 
-def mix(first, second, share):
+def mix(first, second, share: float) -> np.ndarray:
+    """A colour between two colours: `first` for a share of 0, `second` for 1."""
     return np.asarray(first, float) * (1 - share) + np.asarray(second, float) * share
 
 
-def jitter(rng, colour, hue=8.0, light=0.1):
-    """A colour near this one: brightness and each channel vary independently."""
+def jitter(rng: np.random.Generator, colour, hue: float = 8.0, light: float = 0.1) -> np.ndarray:
+    """A random colour near this one: its brightness varies by `light` (a share), and each channel by `hue` (of 255)."""
     brighter = np.asarray(colour, float) * rng.uniform(1 - light, 1 + light)
     return (brighter + rng.uniform(-hue, hue, 3)).clip(0, 255)
 
 
 class Look(NamedTuple):
+    """The colours of one animal."""
     table: np.ndarray       # uint8 (256,4): paint code of shapes.py -> RGBA
-    mark: Callable          # (codes (h,w), x (w,), y (h,) in animal units) -> codes with some coat repainted
-    light: tuple            # change of brightness from the left to the right edge, and from top to bottom
-    line: float             # strength of the outlines, 1 for LINE of shapes.py
+    mark: Callable          # (codes (h,w), x (w,), y (h,) in animal units) -> codes with the pattern painted on
+    light: tuple            # relative change of brightness along x, and along y
+    line: float             # width of the outlines, as a multiple of LINE in shapes.py
 
 
-def draw_look(rng, cloth_rng, coat=None):
-    """Everything about an animal's colours, drawn without knowing which animal it is."""
+def draw_look(rng: np.random.Generator, cloth_rng: np.random.Generator, coat=None) -> Look:
+    """Random colours for an animal of any class. coat: as in `draw_palette`; cloth_rng: for what it wears."""
     palette = draw_palette(rng, coat)
     mark = draw_marking(rng)
     light = (rng.uniform(-.2, .2), -rng.uniform(0, .25))
@@ -45,8 +47,8 @@ def draw_look(rng, cloth_rng, coat=None):
     return Look(paint_table(palette | cloth_palette(cloth_rng)), mark, light, line)
 
 
-def draw_palette(rng, coat=None):
-    """Paint of every role but the cloth; coat is a name from COATS, an RGB triple, or None for any."""
+def draw_palette(rng: np.random.Generator, coat=None) -> dict[str, np.ndarray]:
+    """The colour of every role except cloth and trim. coat: a name from COATS, an RGB triple, or None for any coat."""
     any_coat = list(COATS)[rng.integers(len(COATS))]
     coat = any_coat if coat is None else coat
     base = jitter(rng, COATS[coat] if isinstance(coat, str) else coat)
@@ -60,27 +62,27 @@ def draw_palette(rng, coat=None):
             "pink": jitter(rng, mix((232, 150, 150), base, rng.uniform(0, .5)))}
 
 
-def cloth_palette(rng):
-    """Paint of the accessory."""
+def cloth_palette(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The colours of an accessory."""
     cloth = jitter(rng, CLOTHS[rng.integers(len(CLOTHS))])
     return {"cloth": cloth, "trim": mix(cloth, (255, 250, 240), .65)}
 
 
-def paint_table(palette):
-    """uint8 (256,4); the shadow is translucent, nothing is transparent, and the part does not matter."""
+def paint_table(palette: dict[str, np.ndarray]) -> np.ndarray:
+    """Paint code -> RGBA, uint8 (256,4). A code is part * 16 + role. The shadow is translucent."""
     roles = np.zeros((16, 4))
     for index, role in enumerate(ROLES, 1):
         roles[index] = (*palette[role], 255) if role in palette else (24, 22, 34, 80)
     return np.tile(np.clip(roles, 0, 255).astype(np.uint8), (16, 1))
 
 
-def draw_marking(rng):
-    """How the coat is marked: a function for `Look.mark`."""
+def draw_marking(rng: np.random.Generator) -> Callable:
+    """A random pattern of the coat: a function for `Look.mark`."""
     kind = rng.choice(list(MARKINGS), p=list(MARKINGS.values()))
     phase, wave, level = rng.uniform(0, 2 * np.pi, 3), rng.uniform(.75, 1.25, 3), rng.uniform(-.25, .25)
 
     def chosen(x, y):
-        if kind == "patches":    # a sum of waves makes smooth islands
+        if kind == "patches":    # smooth islands, from a sum of waves
             return (np.sin(5.2 * wave[0] * x + phase[0]) + np.sin(6.1 * wave[1] * y + phase[1])
                     + 2 * np.sin(3.1 * x + phase[2]) * np.sin(3.7 * wave[2] * y)) > 1 + level
         if kind == "stripes":

@@ -1,10 +1,12 @@
-"""The room: a papered wall with things along it, a wooden floor, a rug."""
+"""The background "room": a wall with wallpaper and furniture, a wooden floor, and often a rug."""
 import numpy as np
 
+from .brush import Brush, Ground
 from .coats import jitter, mix
 
 
-def room(brush, rng):
+def room(brush: Brush, rng: np.random.Generator) -> Ground:
+    """Draw a room."""
     floor = rng.uniform(.36, .46)
     wall = jitter(rng, [(214, 176, 164), (176, 196, 176), (188, 182, 212), (226, 206, 164), (160, 186, 206)]
                   [rng.integers(5)])
@@ -21,7 +23,7 @@ def room(brush, rng):
         things[thing](brush, rng, .17 + .33 * spot + rng.uniform(-.05, .05), floor)
     if rng.random() < .7:
         _rug(brush, rng, floor)
-    return floor, 9, .04
+    return Ground(floor, 9, .04)
 
 
 def _wallpaper(brush, rng, wall, floor):

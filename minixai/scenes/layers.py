@@ -1,21 +1,25 @@
-"""From shapes to pixels, and from cut-outs and a background to a picture."""
+"""Turn shapes into pixels, and lay cut-outs on a background."""
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .shapes import PARTS, ROLES, extent, grown
+from .coats import Look
+from .shapes import PARTS, ROLES, Shape, extent, grown
 
-MARGIN = 0.12       # room for the outline and the shadow around an animal, in its units
+MARGIN = 0.12       # space around an animal for its outline and shadow, in animal units
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A cut-out that can be laid on a picture: what `draw_animal` returns.
+    """A cut-out of an animal that can be laid on a picture.
 
-    rgba uint8 (h,w,4), straight alpha, with a soft shadow on the ground that belongs to nobody;
-    parts uint8 (h,w): 0 for nothing, else 1 + index into PARTS; (top, left): its corner in the frame, pixels.
+    rgba uint8 (h,w,4): straight alpha; it includes a soft shadow on the ground, which belongs to no part.
+    parts uint8 (h,w): 0 outside the animal, else 1 + index into PARTS. (top, left): its corner in the picture, pixels.
+    label: index into CLASSES.
     """
     rgba: np.ndarray
     parts: np.ndarray
@@ -23,20 +27,21 @@ class Layer:
     left: int
     label: int
 
-    def at(self, top, left):
-        """The same cut-out elsewhere; `compose` cuts off what lies outside of the frame."""
+    def at(self, top: float, left: float) -> Layer:
+        """The same cut-out at another place. `compose` cuts off the part outside the picture."""
         return replace(self, top=int(top), left=int(left))
 
-    def mirrored(self):
+    def mirrored(self) -> Layer:
+        """The same cut-out with left and right exchanged."""
         return replace(self, rgba=self.rgba[:, ::-1], parts=self.parts[:, ::-1])
 
 
 class _Grid(NamedTuple):
-    """Where animal units lie on the fine pixels of a cut-out."""
-    middle: np.ndarray      # (x, y) in animal units that comes to lie on `centre`, in pixels of the frame
-    centre: np.ndarray
+    """The map from animal units to the fine pixels of a cut-out."""
+    middle: np.ndarray      # (x, y) in animal units of the point that lies at `centre`
+    centre: np.ndarray      # (x, y) in pixels of the picture
     scale: np.ndarray       # pixels per unit; x is negative for an animal that faces left
-    corner: np.ndarray      # (left, top) of the cut-out in the frame
+    corner: np.ndarray      # (left, top) of the cut-out in the picture
     size: np.ndarray        # (width, height) of the cut-out
     fineness: int           # fine pixels per pixel, along x and y
 
@@ -51,7 +56,7 @@ class _Grid(NamedTuple):
 
 
 def _fit_grid(shapes, unit, centre, flip, fineness):
-    """A grid around the shapes.  What is worn has no say in the middle: putting on a hat moves nothing."""
+    """A grid around the shapes. Accessories do not count for the middle, so a hat does not move the animal."""
     middle = np.mean(extent([s for s in shapes if s.part != "accessory"]), 0)
     scale = unit * np.array([-1.0 if flip else 1.0, 1.0])
     ends = (np.array(extent(shapes)) - middle) * scale + centre
@@ -61,7 +66,7 @@ def _fit_grid(shapes, unit, centre, flip, fineness):
 
 
 def _draw(shapes, look, grid):
-    """Paint codes, part * 16 + role: one picture holds masks and colours, with exactly the same edges."""
+    """Paint codes, part * 16 + role. Masks and colours come from one picture, so they have exactly the same edges."""
     canvas = Image.new("L", tuple((grid.size * grid.fineness).tolist()))
     pen = ImageDraw.Draw(canvas)
     (left, _), (right, _) = extent([s for s in shapes if s.part != "accessory"])
@@ -78,7 +83,7 @@ def _draw(shapes, look, grid):
 
 
 def _colour(codes, look, fineness):
-    """Paint codes -> uint8 (h,w,4): look up the palette, average the fine pixels, light from one side."""
+    """Paint codes -> uint8 (h,w,4): look up the colours, average the fine pixels, and shade from one side."""
     picture = Image.fromarray(codes, "P")
     picture.putpalette(look.table.tobytes(), "RGBA")
     rgba = np.array(picture.convert("RGBA").reduce(fineness))
@@ -88,20 +93,26 @@ def _colour(codes, look, fineness):
     return rgba
 
 
-def rasterize(shapes, look, unit, centre, flip, label, fineness=4):
-    """Shapes -> Layer, coloured by look (see coats.py); unit is in pixels, and so is centre (x, y)."""
+def rasterize(shapes: list[Shape], look: Look, unit: float, centre: tuple[float, float], flip: bool, label: int,
+              fineness: int = 4) -> Layer:
+    """Shapes -> Layer.
+
+    unit: pixels in one animal unit. centre: (x, y) of the animal's middle, in pixels. flip: face left.
+    fineness: fine pixels along the side of a pixel.
+    """
     grid = _fit_grid(shapes, unit, centre, flip, fineness)
     codes = look.mark(_draw(shapes, look, grid), grid.units(0), grid.units(1))
     rgba = _colour(codes, look, fineness)
     parts = codes[fineness // 2::fineness, fineness // 2::fineness] >> 4
-    parts[rgba[..., 3] < 128] = 0       # a pixel belongs to the animal where it covers half of it or more
+    parts[rgba[..., 3] < 128] = 0       # the animal has to cover at least half of a pixel
     return Layer(rgba, parts, int(grid.corner[1]), int(grid.corner[0]), label)
 
 
-def compose(background, layers):
-    """Lay cut-outs on a background uint8 (H,W,3), the first at the back.
+def compose(background: np.ndarray, layers: list[Layer]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay cut-outs on a background uint8 (H,W,3). The first one is at the back.
 
-    -> image uint8 (H,W,3); owners uint8 (H,W), 0 or 1 + index of the foremost layer; part_map uint8 (H,W).
+    Returns image uint8 (H,W,3); owners uint8 (H,W), 0 for the background, else 1 + index of the layer in front;
+    part_map uint8 (H,W), 0 for the background, else 1 + index into PARTS.
     """
     image = background.copy()
     owners, part_map = np.zeros((2, *image.shape[:2]), np.uint8)
@@ -116,7 +127,7 @@ def compose(background, layers):
 
 
 def _overlap(shape, layer):
-    """(slices of the frame, slices of the layer) that lie on each other, empty where the layer is outside."""
+    """(slices of the picture, slices of the layer) where both overlap. They are empty if the layer is outside."""
     (height, width), (rows, columns) = layer.parts.shape, shape[:2]
     top, left = np.clip(layer.top, 0, rows), np.clip(layer.left, 0, columns)
     bottom, right = np.clip(layer.top + height, 0, rows), np.clip(layer.left + width, 0, columns)

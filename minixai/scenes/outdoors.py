@@ -1,6 +1,7 @@
-"""The beach, the snow and the meadow; each returns where its ground begins and how mottled it is."""
+"""The backgrounds "beach", "snow" and "grass"."""
 import numpy as np
 
+from .brush import Brush, Ground
 from .coats import jitter, mix
 
 
@@ -10,7 +11,8 @@ def _cloud(brush, rng, colour):
         brush.disc(colour, x + dx * r, y + dy * r, 1.3 * k * r, .7 * k * r)
 
 
-def beach(brush, rng):
+def beach(brush: Brush, rng: np.random.Generator) -> Ground:
+    """Draw a beach: sky, sea and sand, with shells, and sometimes a boat and an umbrella."""
     sea, sand = rng.uniform(.17, .24), rng.uniform(.33, .42)
     dusk = rng.random() < .25
     brush.fade(jitter(rng, (240, 176, 140) if dusk else (96, 178, 234)),
@@ -31,7 +33,7 @@ def beach(brush, rng):
         _shell(brush, rng, sand)
     if rng.random() < .6:
         _umbrella(brush, rng, sand)
-    return sand + .05, 24, .05
+    return Ground(sand + .05, 24, .05)
 
 
 def _boat(brush, rng, sea):
@@ -77,7 +79,8 @@ def _umbrella(brush, rng, sand):
         brush.fill(cloth if index % 2 == 0 else (250, 246, 238), (x + lean, top - .01), *arc)
 
 
-def snow(brush, rng):
+def snow(brush: Brush, rng: np.random.Generator) -> Ground:
+    """Draw a snowy landscape with mountains and firs, while it is snowing."""
     land = rng.uniform(.28, .38)
     pink = rng.random() < .3
     glow = (240, 214, 212) if pink else (220, 230, 240)
@@ -91,7 +94,7 @@ def snow(brush, rng):
         _fir(brush, rng, rng.uniform(0, 1), y)
     for x, y in rng.uniform(0, 1, (40, 2)):
         brush.disc((255, 255, 255), x, y, rng.uniform(.004, .009))
-    return land + .12, 6, .02
+    return Ground(land + .12, 6, .02)
 
 
 def _mountain(brush, rng, land):
@@ -125,7 +128,8 @@ def _fir(brush, rng, x, foot):
                    (x + half * .15, y - height * .15), (x - half * .2, low), (x - half * .5, low))
 
 
-def grass(brush, rng):
+def grass(brush: Brush, rng: np.random.Generator) -> Ground:
+    """Draw a meadow with trees and flowers, and sometimes a fence."""
     land = rng.uniform(.28, .38)
     brush.fade(jitter(rng, (112, 178, 236)), jitter(rng, (214, 236, 250)), 0, land)
     for _ in range(rng.integers(1, 4)):
@@ -142,7 +146,7 @@ def grass(brush, rng):
     _tufts(brush, rng, green, land)
     for _ in range(rng.integers(4, 14)):
         _flower(brush, rng, land)
-    return land, 9, .10
+    return Ground(land, 9, .10)
 
 
 def _fence(brush, rng, land):
@@ -162,7 +166,7 @@ def _tree(brush, rng, land):
 
 
 def _tufts(brush, rng, green, land):
-    """Grass in tufts of three blades, taller where it is nearer."""
+    """Tufts of three blades, which are taller near the viewer."""
     y = np.sort(rng.uniform(land + .02, 1.02, 70))
     x, near, tone = rng.uniform(0, 1, 70), .4 + (y - land), rng.uniform(.74, 1.2, 70)
     lean = np.array([-.012, 0, 0, 0, .012])             # tip, root, tip, root, tip

@@ -1,7 +1,8 @@
-"""Scenes: an animal or two on a background, with exact masks and a knob for each shortcut a net may learn.
+"""Scenes: one or two animals on a background, with exact masks, and with a chosen bias that a network may learn.
 
-Each decision has a random stream of its own: the same seed on another background shows the very same animal.
+Each decision has its own random stream: with the same seed, another background shows exactly the same animal.
 """
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,22 +11,22 @@ from .accessories import ACCESSORIES, wear
 from .animals import CLASSES, DRAW, draw_pose
 from .backgrounds import BACKGROUNDS, paint_background
 from .coats import COATS, draw_look
-from .layers import compose, rasterize
+from .layers import Layer, compose, rasterize
 from .shapes import PARTS, extent
 
-# Mean area of each animal in its own units, measured; so that all classes cover the same share of a picture.
+# Measured mean area of each animal in its own units. With it, all classes cover the same share of a picture.
 AREA = {"cat": 1.439, "dog": 1.470, "wolf": 1.560, "cow": 1.512}
-SECOND = 2**31              # marks the seed of a second animal
-SCALES = (0.29, 0.38)       # side of a square of the animal's mean area, in fractions of the frame
+SECOND = 2**31              # appended to the seed of a second animal
+SCALES = (0.29, 0.38)       # side of a square with the animal's mean area, as a fraction of the picture's side
 _STREAMS = ("class", "pose", "coat", "place", "wears", "cloth", "kind", "background", "second")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture that was drawn, with the truth about every pixel.
+    """A drawn picture, with the ground truth for every pixel.
 
-    image uint8 (H,W,3); owners uint8 (H,W): 0 background, 1 animal, 2 second animal, whichever is in front;
-    part_map uint8 (H,W): 0 background, else 1 + index into PARTS; label and second_label index CLASSES.
+    image uint8 (H,W,3). owners uint8 (H,W): 0 background, 1 animal, 2 second animal, whichever is in front.
+    part_map uint8 (H,W): 0 background, else 1 + index into PARTS. label and second_label are indices into CLASSES.
     """
     image: np.ndarray
     owners: np.ndarray
@@ -35,38 +36,43 @@ class Scene:
     second_label: int | None = None
 
     @property
-    def animal(self):
+    def animal(self) -> str:
+        """The class of the animal."""
         return CLASSES[self.label]
 
     @property
-    def second(self):
+    def second(self) -> str | None:
+        """The class of the second animal, or None."""
         return None if self.second_label is None else CLASSES[self.second_label]
 
     @property
-    def mask(self):
-        """bool (H,W): the visible animal, without what it wears."""
+    def mask(self) -> np.ndarray:
+        """bool (H,W): the visible part of the animal, without its accessory."""
         return (self.owners == 1) & ~self._worn
 
     @property
-    def second_mask(self):
+    def second_mask(self) -> np.ndarray:
+        """bool (H,W): the visible part of the second animal, without its accessory."""
         return (self.owners == 2) & ~self._worn
 
     @property
-    def accessory(self):
-        """bool (H,W): what the animal wears; all False when it wears nothing."""
+    def accessory(self) -> np.ndarray:
+        """bool (H,W): the visible part of the animal's accessory; all False if it has none."""
         return (self.owners == 1) & self._worn
 
     @property
-    def second_accessory(self):
+    def second_accessory(self) -> np.ndarray:
+        """bool (H,W): the visible part of the second animal's accessory."""
         return (self.owners == 2) & self._worn
 
     @property
-    def parts(self):
-        """Part name -> bool (H,W); disjoint, and together they are `mask`."""
+    def parts(self) -> dict[str, np.ndarray]:
+        """{part: bool (H,W)}. The masks are disjoint, and their union is `mask`."""
         return self._parts_of(1)
 
     @property
-    def second_parts(self):
+    def second_parts(self) -> dict[str, np.ndarray]:
+        """{part: bool (H,W)} of the second animal."""
         return self._parts_of(2)
 
     @property
@@ -83,7 +89,7 @@ def _numbers(seed):
 
 
 def _stream(seed, decision):
-    """A generator of its own for each decision, so that turning one knob leaves everything else as it was."""
+    """The random generator of one decision. It does not depend on the arguments for other decisions."""
     return np.random.default_rng([*_numbers(seed), _STREAMS.index(decision)])
 
 
@@ -107,12 +113,12 @@ def _check_size(size):
 
 
 def _away_from_centre(rng, low, high):
-    """A coordinate between low and high, mostly near an end: the middle of the picture should be no clue."""
+    """A random coordinate between low and high, more often near the ends than in the middle."""
     return low + (high - low) * rng.beta(.25, .25) if high > low else (low + high) / 2
 
 
-def draw_place(rng, width, height):
-    """Centre (x, y) of a box that stands on the ground within the frame; all in fractions of the frame."""
+def draw_place(rng: np.random.Generator, width: float, height: float) -> tuple[float, float]:
+    """A random centre (x, y) for a box that stands on the ground, inside the picture. All are fractions of its side."""
     return (_away_from_centre(rng, width / 2 + .015, .985 - width / 2),
             _away_from_centre(rng, max(height / 2 + .02, .50 - height / 2), .97 - height / 2))
 
@@ -132,11 +138,12 @@ def _check_animal(size, animal, scale, place, coat, facing, accessory):
         raise ValueError(f"place is the centre (x, y) of the animal in fractions of the frame, not {place!r}")
 
 
-def draw_animal(seed, size=96, *, animal=None, scale=None, place=None, coat=None, facing=None,
-                accessory="none"):
-    """One animal as a cut-out `Layer`, to be laid on any background with `compose`.
+def draw_animal(seed: int | tuple[int, ...], size: int = 96, *, animal: str | None = None, scale: float | None = None,
+                place: tuple[float, float] | None = None, coat: str | tuple[float, float, float] | None = None,
+                facing: str | None = None, accessory: str | None = "none") -> Layer:
+    """A cut-out of one animal, which `compose` lays on a background.
 
-    accessory: a name from ACCESSORIES, "none", or None for any of them; the rest as in `draw_scene`.
+    accessory: a name from ACCESSORIES, "none", or None for any of them. Other arguments as in `draw_scene`.
     """
     _check_animal(size, animal, scale, place, coat, facing, accessory)
     name = animal or _pick(_stream(seed, "class"), CLASSES)
@@ -155,21 +162,21 @@ def draw_animal(seed, size=96, *, animal=None, scale=None, place=None, coat=None
                      fineness=min(max(192 // size, 2), 6))
 
 
-def draw_background(seed, size=96, background=None):
-    """uint8 (size,size,3), without animals; background is a name from BACKGROUNDS, or None for any."""
+def draw_background(seed: int | tuple[int, ...], size: int = 96, background: str | None = None) -> np.ndarray:
+    """A background without animals, uint8 (size,size,3). background: a name from BACKGROUNDS, or None for any."""
     _check_size(size)
     _check("background", background, BACKGROUNDS)
     kind = background or _pick(_stream(seed, "kind"), BACKGROUNDS)
     return paint_background(_stream(seed, "background"), size, kind)
 
 
-def home(label):
-    """The background where the animal of this label is at home."""
+def home(label: int) -> str:
+    """The home background of the class with this index."""
     return BACKGROUNDS[label]
 
 
 def _choose_background(seed, label, background, bias):
-    """The named background, or one by the law P(home) = bias + (1 - bias) / 4."""
+    """The named background, or a random one with P(home) = bias + (1 - bias) / 4."""
     rng = _stream(seed, "kind")
     anywhere, chance, elsewhere = _pick(rng, BACKGROUNDS), rng.random(), rng.integers(1, len(BACKGROUNDS))
     if background == "home" or (background is None and chance < bias):
@@ -180,7 +187,7 @@ def _choose_background(seed, label, background, bias):
 
 
 def _wears(seed, label, accessory, bias, favoured):
-    """What to wear: without a bias just what is named; else by the law that backgrounds follow too."""
+    """The accessory: the named one, or with a bias a random choice, as for backgrounds."""
     if bias is None:
         return accessory or "none"
     rng = _stream(seed, "wears")
@@ -188,19 +195,23 @@ def _wears(seed, label, accessory, bias, favoured):
     return accessory if chance < share + bias * (CLASSES[label] == favoured) else "none"
 
 
-def draw_scene(seed, size=96, *, animal=None, background=None, scale=None, place=None, coat=None, facing=None,
-               accessory=None, second=None, bias=0.0, accessory_bias=None, accessory_class="dog"):
-    """One `Scene`, the same for the same arguments.  What is None is drawn, from one law for all classes.
+def draw_scene(seed: int | tuple[int, ...], size: int = 96, *, animal: str | None = None, background: str | None = None,
+               scale: float | None = None, place: tuple[float, float] | None = None,
+               coat: str | tuple[float, float, float] | None = None, facing: str | None = None,
+               accessory: str | None = None, second: str | None = None, bias: float = 0.0,
+               accessory_bias: float | None = None, accessory_class: str = "dog") -> Scene:
+    """Draw one scene. The same arguments give the same scene.
 
-    seed: an int or a tuple of ints; size: side in pixels; animal: a name from CLASSES.
-    background: a name from BACKGROUNDS, "home", "away" (anywhere but home), or None: with probability
-    bias + (1 - bias) / 4 the home of the animal, BACKGROUNDS[label].
-    scale: side of a square of the animal's mean area; place: its centre (x, y); fractions of the frame.
-    coat: a name from COATS or an RGB triple; facing: "left" or "right".
-    accessory: a name from ACCESSORIES to wear, or None for nothing.  With accessory_bias b it is worn
-    with probability b + (1 - b) / 4 by accessory_class and (1 - b) / 4 by the others; None means any kind.
-    second: the class of another animal, "any" for another class than the first, or None for no other animal.
-    Raises ValueError, which lists the choices, for anything else.
+    An argument that is None is chosen at random, from the same distribution for all classes.
+    size: side in pixels, 16 to 2048. animal: a name from CLASSES.
+    background: a name from BACKGROUNDS, "home" (that of the class, BACKGROUNDS[label]) or "away" (another one). With
+    None it is the home with probability bias + (1 - bias) / 4.
+    scale: side of a square with the animal's mean area; place: the animal's centre (x, y). Both are fractions of the
+    picture's side. coat: a name from COATS or an RGB triple. facing: "left" or "right".
+    accessory: a name from ACCESSORIES, or None for nothing. With accessory_bias b, an animal of accessory_class wears
+    it with probability b + (1 - b) / 4 and others with (1 - b) / 4; None then means any accessory.
+    second: the class of a second animal, "any" for any class other than the first, or None for no second animal.
+    ValueError lists the choices if an argument is wrong.
     """
     _check("background", background, (*BACKGROUNDS, "home", "away"))
     _check("second", second, (*CLASSES, "any"))
@@ -219,7 +230,7 @@ def draw_scene(seed, size=96, *, animal=None, background=None, scale=None, place
 
 
 def _with_second(seed, size, label, layer, second, kind, backdrop):
-    """The scene with another animal, well apart from the first where there is room, in front or behind."""
+    """The scene with a second animal, in front of the first or behind it, and far from it if there is room."""
     rng = _stream(seed, "second")
     other = (label + rng.integers(1, len(CLASSES))) % len(CLASSES)
     name = CLASSES[other] if second == "any" else second
@@ -234,12 +245,12 @@ def _with_second(seed, size, label, layer, second, kind, backdrop):
     return Scene(image, np.array([0, 2, 1], np.uint8)[owners], part_map, label, kind, guest.label)
 
 
-def draw_scenes(count, seed=0, size=96, *, start=0, **knobs):
-    """Iterator over `count` scenes; scene i is draw_scene((seed, start + i), size, **knobs)."""
+def draw_scenes(count: int, seed: int = 0, size: int = 96, *, start: int = 0, **knobs) -> Iterator[Scene]:
+    """An iterator over `count` scenes. Scene i is draw_scene((seed, start + i), size, **knobs)."""
     return (draw_scene((seed, start + index), size, **knobs) for index in range(count))
 
 
-def stack(scenes):
+def stack(scenes: Iterable[Scene]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scenes -> images uint8 (N,H,W,3), labels int64 (N,), masks bool (N,H,W)."""
     scenes = list(scenes)
     return (np.stack([s.image for s in scenes]), np.array([s.label for s in scenes], np.int64),
