@@ -47,6 +47,7 @@ COPIED = (PACKAGE, "tests", "lessons", "weights_scripts", ".github", "*.toml", "
 SHARED = ("torch", "numpy", "PIL.Image", "matplotlib.pyplot", "coverage")      # imported once, before the forks
 # Its signals come faster than the library gets on when every line is counted, so that it never ends.
 NEVER = ("-k", "not test_ctrl_c_in_the_middle_leaves_the_model_as_it_was")
+STARTING = 0.4              # seconds until the first test of a file runs
 SECONDS, TIMES = 10, 10     # a test on a mutant may take 10 s and 10 times as long as without it
 
 
@@ -294,43 +295,46 @@ def measure(file, work, options):
 
 
 def judge(mutant, work, options, passes, kills):
-    """The test that notices the mutant, or None; and how many seconds of tests were left out."""
+    """The test that notices the mutant, or None; and whether all tests that could have been run."""
     sys.meta_path.insert(0, Hook(mutant, options.copy))
-    seconds, killer, everything = 0, None, True
-    for file, tests in plan(mutant, passes, kills):
-        chosen = {}
-        for test in tests:
-            seconds += passes[file]["tests"][test]
-            if seconds > options.cap:
-                everything = False
-                break
-            chosen[test] = len(chosen)
-        others = (set(passes[file]["tests"]) | set(passes[file]["failed"])) - set(chosen)
-        plugin = Tests(chosen, others, passes[file]["tests"])
-        code = run_pytest(file, plugin, work, "-x", *["--slow"] * options.slow) if chosen else 5
-        if int(code) not in (0, 5):
-            killer = plugin.failed[0] if plugin.failed else file
-            break
-    return {"killer": killer, "everything": everything}
+    chosen, everything = plan(mutant, passes, kills, options.cap)
+    for file, tests in chosen.items():
+        known = passes[file]["tests"]
+        plugin = Tests({test: i for i, test in enumerate(tests)}, {*known, *passes[file]["failed"]} - {*tests}, known)
+        if run_pytest(file, plugin, work, "-x", *["--slow"] * options.slow) not in (0, 5):
+            return {"killer": [*plugin.failed, file][0]}
+    return {"killer": None, "everything": everything}
 
 
-def plan(mutant, passes, kills):
-    """[(test file, its tests)], first what is most likely to notice the mutant: what killed the ones before it, then
-    what has most to do with the module; then the fastest."""
-    files = []
+def plan(mutant, passes, kills, cap):
+    """{test file: its tests} for a mutant, and whether these are all that run the line.
+
+    One test of each function comes before the same test with other parameters, the fastest first, until the seconds are
+    used up. Of the files, those come first that killed the mutants before this one, then those most of whose tests run
+    the module.
+    """
+    pool, direct = [], {}
     for file, known in passes.items():
         lines = known["lines"].get(mutant.path, {})
         here = {test for line in mutant.lines for test in lines.get(str(line), ())}
         if not here:
             continue
-        names = list(known["tests"])
-        shared = -1 in here or not in_function(mutant)
-        chosen = sorted(range(len(names)) if shared else here,
-                        key=lambda i: (i not in here, known["tests"][names[i]]))
-        direct = len({test for tests in lines.values() for test in tests}) / (1 + len(names))
-        took = sum(known["tests"][names[i]] for i in chosen)
-        files.append((-kills[mutant.path, file], -direct, took, file, [names[i] for i in chosen]))
-    return [(file, tests) for *_, file, tests in sorted(files) if tests]
+        tests, functions = list(known["tests"].items()), set()
+        everyone = -1 in here or not in_function(mutant)
+        for i in sorted(range(len(tests)) if everyone else here, key=lambda i: (i not in here, tests[i][1])):
+            test, seconds = tests[i]
+            function = test.partition("[")[0]
+            pool.append((function in functions, seconds, file, test))
+            functions.add(function)
+        direct[file] = len({test for tests in lines.values() for test in tests}) / (1 + len(tests))
+    chosen, left = defaultdict(list), cap
+    for _, seconds, file, test in sorted(pool):
+        left -= seconds + (0 if file in chosen else STARTING)
+        if left < 0:
+            break
+        chosen[file].append(test)
+    order = sorted(chosen, key=lambda file: (-kills[mutant.path, file], -direct[file], file))
+    return {file: chosen[file] for file in order}, left >= 0
 
 
 def forked(function, tasks, work, jobs):
@@ -388,14 +392,19 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
     parser.add_argument("--cap", type=float, default=10, help="seconds of tests for a mutant (default: %(default)s)")
     parser.add_argument("--slow", action="store_true", help="run the slow tests too")
+    parser.add_argument("--only", type=Path, metavar="FILE", help="judge only the mutants that stand in this file")
     parser.add_argument("--list", action="store_true", help="print the mutants and judge none")
     parser.add_argument("--root", type=Path, default=HERE, help=argparse.SUPPRESS)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))      # so that the forks are ended and the copy removed
     start, root = time.perf_counter(), options.root.resolve()
     mutants = [mutant for path in files_in(options.places or [PACKAGE], root) for mutant in mutants_of(path, root)]
-    known = read_known(root, {mutant.path for mutant in mutants})
+    paths = {mutant.path for mutant in mutants}
+    known = {key: reason for key, reason in read_keys(root / KNOWN).items() if key[0] in paths}
     gone = set(known) - {mutant.key for mutant in mutants}
+    if options.only:
+        only = set(read_keys(options.only))
+        mutants = [mutant for mutant in mutants if mutant.key in only]
     if options.sample is not None and options.sample < len(mutants):
         chosen = random.Random(options.seed).sample(range(len(mutants)), options.sample)
         print(f"{options.sample} of {len(mutants)} mutants, chosen with seed {options.seed}")
@@ -418,7 +427,8 @@ def files_in(places, root):
         meant = [path for path in (Path(place).resolve(), root / place, root / PACKAGE / place) if path.exists()]
         if not meant:
             sys.exit(f"there is no {place}")
-        paths |= {str(file.relative_to(root)) for file in ([meant[0]] if meant[0].is_file() else meant[0].rglob("*.py"))}
+        files = [meant[0]] if meant[0].is_file() else meant[0].rglob("*.py")
+        paths |= {str(file.relative_to(root)) for file in files}
     return sorted(paths)
 
 
@@ -488,7 +498,7 @@ def judge_all(mutants, passes, options):
             outcome = "killed"
             kills[mutant.path, killer.split("::")[0]] += 1
         else:
-            outcome = "survived" if plan(mutant, passes, kills) else "not run"
+            outcome = "survived" if any(plan(mutant, passes, kills, options.cap)[0]) else "not run"
         counts[outcome] += 1
         capped = "" if answer is None or killer or answer["everything"] else f" (after {options.cap:g} s of tests)"
         print(f"{outcome:9s} {mutant}" + (f"   {killer}" if killer else capped), flush=True)
@@ -504,18 +514,15 @@ def progress(text):
         print(f"\r{text}\033[K\r", end="", file=sys.stderr, flush=True)
 
 
-def read_known(root, paths):
-    """{key of a mutant: the reason why no test can notice it}, of these files."""
-    known = {}
-    file = root / KNOWN
+def read_keys(file):
+    """{key of a mutant: the reason why no test can notice it}; other lines than those of mutants are passed over."""
+    keys = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        if line.strip() and not line.startswith("#"):
-            place, before, after, reason = (part.strip() for part in line.split("||"))
-            path, _, function = place.partition(" ")
-            path = re.sub(r":\d+$", "", path)
-            if path in paths:
-                known[path, function.strip(), before, after] = reason
-    return known
+        place, *texts = (part.strip() for part in line.split("||"))
+        if len(texts) > 1 and not line.startswith("#"):
+            path, _, function = re.sub(r"^(killed|survived|timed out|not run) +", "", place).partition(" ")
+            keys[re.sub(r":\d+$", "", path), function.strip(), texts[0], texts[1]] = "".join(texts[2:])
+    return keys
 
 
 def report(results, known, gone):
