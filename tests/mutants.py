@@ -1,20 +1,20 @@
 """python -m tests.mutants [PLACE ...]: which changes to the library's own code does no test notice?
 
 Each mutant is the library with one small mistake in it: `<` for `<=`, `+` for `-`, a constant one too large, a
-condition turned round, `return None`, a keyword argument or a statement left out. The tests that run the changed line
-are run on it, up to the first that fails. A mutant that every test passes has survived: a test is missing, or the code
-is not needed. Strings, annotations and what an error says are not changed.
+condition negated, `return None`, a keyword argument or a statement left out. Strings, annotations and messages of
+errors are not changed. The tests that run the changed line are run on the mutant, up to the first that fails. A mutant
+that no test notices has survived: a test is missing, or the code is not needed.
 
-Everything happens in a copy of the repository in a temporary folder. One process imports torch and the other libraries
-and forks for every mutant. In the fork, an import hook puts the changed module in the place of the one on disk. Hence
-`inspect.getsource` shows the unchanged text, so that no mutant is killed by a test that only quotes the source. It also
-follows that a test that starts another Python sees no mutant: such tests are marked slow, and are left out.
+All this happens in a copy of the repository in a temporary folder. One process imports torch and the other libraries,
+and forks for each mutant; it needs a system with os.fork (Linux, macOS). In the fork, an import hook loads the changed
+module. The file on disk stays as it is, so `inspect.getsource` shows the unchanged text, and a test that only quotes
+the source kills nothing. A test that starts another Python sees no mutant either. Such tests are marked slow.
 
-Which tests run which lines is measured first, by one pass of the tests under `coverage` (`pip install -e .[mutants]`).
-What it found is kept in the temporary folder of the system until the library or the test changes.
+First one pass under `coverage` (`pip install -e .[mutants]`) measures which tests run which lines, and how long they
+take. The result is kept in the system's temporary folder until the library or the test file changes.
 
-A survivor that has the same effect as the original goes into tests/mutants_known.txt: its line as printed, then || and
-a reason. It then no longer counts. All this needs a system with os.fork: Linux or macOS.
+tests/mutants_known.txt lists the survivors that have the same effect as the original. An entry is the line as printed
+for a survivor, then `||` and the reason. These mutants do not count.
 """
 import argparse
 import ast
@@ -32,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import PathFinder, SourceFileLoader
@@ -40,15 +41,14 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[1]
 PACKAGE = "minixai"
 KNOWN = "tests/mutants_known.txt"
-COPIED = (PACKAGE, "tests", "lessons", "weights_scripts", ".github", "*.toml", "[A-Z]*", ".gitignore")
-SHARED = ("torch", "numpy", "PIL.Image", "matplotlib.pyplot", "coverage")      # imported once, before the forks
-# Its signals come faster than the library gets on when every line is counted, so that it never ends.
-NEVER = ("-k", "not test_ctrl_c_in_the_middle_leaves_the_model_as_it_was")
+NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", "build", "dist", "*.egg-info", "minixai-out")
+IMPORTED = ("torch", "numpy", "PIL.Image", "matplotlib.pyplot", "coverage")      # once, before the forks
 STARTING = 0.4              # seconds until the first test of a file runs
-SECONDS, TIMES = 10, 10     # a test on a mutant may take 10 s and 10 times as long as without it
+SECONDS, TIMES = 10, 10     # a test has 10 s and 10 times what it takes without a mutant
+# Its signals come faster than a library whose lines are counted gets on: it would not end.
+NEVER_RUN = "test_ctrl_c_in_the_middle_leaves_the_model_as_it_was"
 
 
 # ---------------------------------------------------------------- the mutants of one file
@@ -56,12 +56,13 @@ SECONDS, TIMES = 10, 10     # a test on a mutant may take 10 s and 10 times as l
 @dataclass
 class Mutant:
     path: str           # from the root of the repository
-    lines: range        # of the statement, or of its head where it has a body
     line: int
-    function: str       # the qualified name; "" at the top level
+    function: str       # qualified name of the function or class around it; "" at the top level
     before: str
     after: str
-    tree: ast.Module    # of the whole file, not changed yet
+    lines: range        # of the statement; where it has a body, of what stands above the body
+    imported: bool      # does the line run when the module is imported?
+    tree: ast.Module    # the unchanged file
     change: partial     # the call that changes the tree
 
     @property
@@ -79,36 +80,35 @@ OTHER = {
     ast.Pow: ast.Mult, ast.MatMult: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.BitXor: ast.BitAnd,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift,
 }
-NOT_CHANGED = {"annotation", "returns", "exc", "cause", "msg", "type_params"}      # fields of the syntax tree
+NOT_CHANGED = ("annotation", "returns", "exc", "cause", "msg")      # fields of the syntax tree
 LEFT_OUT = (ast.Raise, ast.Assert, ast.AugAssign, ast.Break, ast.Continue, ast.Delete)
+WEAKER = (ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp)            # need brackets where a sign or `not` stood
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def mutants_of(path, root):
     """Every mutant of one file, in the order of its lines."""
     source = (root / path).read_text(encoding="utf-8")
     tree = ast.parse(source)
-    return sorted(find(tree, tree, "", None, partial(Mutant, path), source), key=lambda mutant: mutant.line)
 
+    def find(node, function, lines, imported):
+        for put, child, field in children(node):
+            if field in NOT_CHANGED or isinstance(child, ast.JoinedStr):
+                continue
+            inner = function, statement_lines(child) if isinstance(child, ast.stmt) else lines, imported
+            if field == "body" and isinstance(node, (*FUNCTION, ast.ClassDef)):
+                inner = f"{function}.{node.name}".lstrip("."), inner[1], imported and not isinstance(node, FUNCTION)
+            for new in replacements(child, node, field):
+                before, after = shown(source, child, new)
+                yield Mutant(path, child.lineno, inner[0], before, after, *inner[1:], tree, partial(put, new))
+            if not (isinstance(child, ast.stmt) and ast.unparse(child).startswith(("__all__ =", "if __name__ =="))):
+                yield from find(child, *inner)
 
-def find(node, tree, function, lines, make, source):
-    """The mutants at and below a node; `lines` are those of the statement that it is part of."""
-    for put, child, field in children(node):
-        if field in NOT_CHANGED or isinstance(child, ast.JoinedStr) or is_left_alone(child):
-            continue
-        inner = lines
-        if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
-            inner = head(child)
-        name = function
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and field == "body":
-            name = f"{function}.{node.name}".lstrip(".")
-        for new in instead_of(child, node, field):
-            before, after = shown(source, child, new)
-            yield make(inner, child.lineno, name, before, after, tree, partial(put, new))
-        yield from find(child, tree, name, inner, make, source)
+    return sorted(find(tree, "", None, True), key=lambda mutant: mutant.line)
 
 
 def children(node):
-    """(put, child, field) of each node below: put(new) replaces the child."""
+    """(put, child, field) of each node below this one; put(new) replaces the child."""
     for field, value in ast.iter_fields(node):
         if isinstance(value, list):
             yield from ((partial(value.__setitem__, i), child, field)
@@ -117,23 +117,13 @@ def children(node):
             yield partial(setattr, node, field), value, field
 
 
-def is_left_alone(node):
-    """`__all__ = ...` and `if __name__ == ...`."""
-    names = node.targets if isinstance(node, ast.Assign) else [getattr(node.test, "left", None)] if isinstance(
-        node, ast.If) else []
-    return any(isinstance(name, ast.Name) and name.id in ("__all__", "__name__") for name in names)
-
-
-def head(statement):
-    """The lines of a statement; of one with a body, those above the body."""
+def statement_lines(statement):
     body = getattr(statement, "body", None)
-    first = min([statement.lineno] + [each.lineno for each in getattr(statement, "decorator_list", [])]) \
-        if hasattr(statement, "lineno") else statement.pattern.lineno
-    return range(first, max(first + 1, body[0].lineno) if body else statement.end_lineno + 1)
+    return range(statement.lineno, max(statement.lineno, body[0].lineno - 1 if body else statement.end_lineno) + 1)
 
 
-def instead_of(node, parent, field):
-    """The nodes that may stand in the place of this one, each one small mistake."""
+def replacements(node, parent, field):
+    """The nodes that may take the place of this one, each with one mistake."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
         yield ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
     elif isinstance(node, ast.Compare):
@@ -146,40 +136,43 @@ def instead_of(node, parent, field):
     elif isinstance(node, ast.Call):
         for i in range(len(node.keywords)):
             yield changed(node, keywords=node.keywords[:i] + node.keywords[i + 1:])
-    elif isinstance(node, ast.Return) and node.value and getattr(node.value, "value", ...) is not None:
+    elif isinstance(node, ast.Return) and node.value and ast.unparse(node.value) != "None":
         yield ast.Return(ast.Constant(None))
-    if field in ("test", "ifs") and not isinstance(parent, ast.Assert) and not turned_round(node):
+    if field in ("test", "ifs") and not isinstance(parent, ast.Assert) and not is_negated_above(node):
         yield ast.UnaryOp(ast.Not(), node)
-    if isinstance(node, LEFT_OUT) or isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) or isinstance(
-            node, ast.Assign) and isinstance(node.targets[0], (ast.Attribute, ast.Subscript)):
+    if isinstance(node, LEFT_OUT) or is_call(node) or is_stored_in_an_object(node):
         yield ast.Pass()
 
 
-def turned_round(test):
-    """Is the opposite of this condition one of its other mutants?"""
-    return isinstance(test, (ast.UnaryOp, ast.Constant)) or isinstance(test, ast.Compare) and isinstance(
-        test.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn))
+def is_negated_above(test):
+    """Is the opposite of this condition already among the mutants?"""
+    return isinstance(test, (ast.UnaryOp, ast.Constant)) or (
+        isinstance(test, ast.Compare) and not isinstance(test.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE)))
+
+
+def is_call(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
+def is_stored_in_an_object(node):
+    """`a.b = c` and `a[b] = c`; without `a = c`, a mere name is missing, which every test notices."""
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], (ast.Attribute, ast.Subscript))
 
 
 def changed(node, **fields):
     new = copy.copy(node)
-    for field, value in fields.items():
-        setattr(new, field, value)
+    vars(new).update(fields)
     return new
 
 
 def shown(source, old, new):
-    """The lines of a node as they are and with the new one in its place, each as one line."""
+    """The lines of a node as they are, and with the new one in its place; each written as one line."""
     lines = [line.encode() for line in source.splitlines()[old.lineno - 1:old.end_lineno]]
-    start, end = lines[0][:old.col_offset], lines[-1][old.end_col_offset:]
-    after = start + ast.unparse(new).encode() + end
-    return tuple(" ".join(text.decode().split()) for text in (b" ".join(lines), after))
-
-
-def in_function(mutant):
-    """Does the changed line run when something is called, not when the module is imported?"""
-    return any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and
-               node.body[0].lineno <= mutant.line <= node.end_lineno for node in ast.walk(mutant.tree))
+    text = ast.unparse(new)
+    if isinstance(old, ast.UnaryOp) and isinstance(new, WEAKER) or isinstance(getattr(old, "op", None), ast.Pow):
+        text = f"({text})"
+    after = lines[0][:old.col_offset] + text.encode() + lines[-1][old.end_col_offset:]
+    return [" ".join(text.decode().split()) for text in (b" ".join(lines), after)]
 
 
 # ---------------------------------------------------------------- what runs in a process of its own
@@ -188,9 +181,8 @@ class Hook(SourceFileLoader):
     """Finds and loads the one changed module."""
 
     def __init__(self, mutant, root):
-        parts = Path(mutant.path).with_suffix("").parts
-        package = parts[-1] == "__init__"
-        super().__init__(".".join(parts[:-1] if package else parts), str(root / mutant.path))
+        super().__init__(".".join(Path(mutant.path).with_suffix("").parts).removesuffix(".__init__"),
+                         str(root / mutant.path))
         mutant.change()
         self.code = compile(ast.fix_missing_locations(mutant.tree), self.path, "exec")
 
@@ -202,22 +194,24 @@ class Hook(SourceFileLoader):
 
 
 class Tests:
-    """A plugin of pytest that runs the chosen tests of a file in the chosen order and keeps the first that fails."""
+    """A plugin of pytest: runs the chosen tests in the chosen order, and notes what fails and how long each takes.
 
-    def __init__(self, order=None, others=(), seconds=()):
-        self.order, self.left_out, self.seconds = order, set(others), dict(seconds)
+    A test that the measuring pass did not see runs too: a mutant can change the names of tests.
+    """
+
+    def __init__(self, chosen=(), left_out=(), seconds=None):
+        self.order, self.left_out = {test: i for i, test in enumerate(chosen)}, {*left_out} - {*chosen}
+        self.seconds = seconds or {}
         self.failed, self.durations = [], defaultdict(float)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
-        if self.order is not None:
-            items[:] = sorted((item for item in items if item.nodeid not in self.left_out),
-                              key=lambda item: self.order.get(item.nodeid, len(self.order)))
+        kept = [item for item in items if item.nodeid not in self.left_out]
+        items[:] = sorted(kept, key=lambda item: self.order.get(item.nodeid, len(self.order)))
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item):
-        watch(self.seconds.get(item.nodeid, 6))
-        return (yield)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        give(self.seconds.get(item.nodeid, 6))
 
     def pytest_runtest_logreport(self, report):
         self.durations[report.nodeid] += report.duration
@@ -230,22 +224,18 @@ class Tests:
 
 
 class Contexts(Tests):
-    """Tells coverage which test runs; "" is what all tests of the file share: imports and the wider fixtures."""
+    """Tells coverage which test is running. "" stands for what the tests of a file share: imports, wider fixtures."""
 
     def __init__(self, coverage):
         super().__init__()
-        self.coverage, self.test = coverage, ""
-
-    def switch(self, context):
-        self.coverage.switch_context(context)
+        self.switch, self.test = coverage.switch_context, ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        for module in [module for name, module in sys.modules.items() if name.split(".")[0] == PACKAGE]:
-            for value in list(vars(module).values()):       # or else only the first test is seen to run what is kept
-                if callable(getattr(type(value), "cache_clear", None)):
-                    value.cache_clear()
-        watch(60)
+        for name, module in [*sys.modules.items()]:
+            if name.split(".")[0] == PACKAGE:
+                for value in [*vars(module).values()]:      # or only the first test would be seen to run what is cached
+                    getattr(value, "cache_clear", int)() if callable(value) else None
         self.test = item.nodeid
         self.switch(self.test)
         result = yield
@@ -254,132 +244,122 @@ class Contexts(Tests):
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
-        if fixturedef.scope == "function":
-            return (yield)
-        self.switch("")
+        self.switch(self.test if fixturedef.scope == "function" else "")
         try:
             return (yield)
         finally:
             self.switch(self.test)
 
 
-def watch(seconds):
-    """End this process with exit code 1 when it has not called again in time."""
+def give(seconds):
+    """End this process with exit code 1, unless it calls this again in time."""
     faulthandler.dump_traceback_later(SECONDS + TIMES * seconds, exit=True)
 
 
-def run_pytest(file, plugin, work, *options):
-    watch(10)
-    return pytest.main([file, "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-W", "ignore",
-                        f"--basetemp={work}", *NEVER, *options], plugins=[plugin])
+def run_pytest(file, plugin, folder, options):
+    give(10)
+    return pytest.main([file, "-x" if plugin.order else "-q", "--tb=no", "-k", f"not {NEVER_RUN}", "-W", "ignore",
+                        "-p", "no:cacheprovider", "-p", "no:faulthandler", f"--basetemp={folder}",
+                        *["--slow"] * options.slow], plugins=[plugin])
 
 
-def measure(file, work, options):
-    """Which lines of the library does each test of a file run, and how long does it take?"""
+def measure(file, folder, options):
+    """Seconds of each test of a file, and for every line of the library the numbers of the tests that run it."""
     from coverage import Coverage
-    measured = Coverage(data_file=None, config_file=False, include=[f"{options.copy / PACKAGE}/*"])
-    plugin = Contexts(measured)
-    measured.start()
-    code = run_pytest(file, plugin, work, *["--slow"] * options.slow)
-    measured.stop()
-    data = measured.get_data()
-    names = sorted(set(plugin.durations) - set(plugin.failed))
-    number = {name: i for i, name in enumerate(names)} | {"": -1}
+    counted = Coverage(data_file=None, config_file=False, include=[f"{options.copy / PACKAGE}/*"])
+    plugin = Contexts(counted)
+    counted.start()
+    code = run_pytest(file, plugin, folder, options)
+    counted.stop()
+    tests = {test: seconds for test, seconds in sorted(plugin.durations.items()) if test not in plugin.failed}
+    number = {test: i for i, test in enumerate(tests)} | {"": -1}
     lines = {}
-    for path in data.measured_files():
+    for path in counted.get_data().measured_files():
+        contexts = counted.get_data().contexts_by_lineno(path)
         lines[str(Path(path).relative_to(options.copy))] = {
-            line: [number[test] for test in tests if test in number]
-            for line, tests in data.contexts_by_lineno(path).items()}
-    return {"tests": {name: plugin.durations[name] for name in names}, "failed": plugin.failed, "lines": lines,
-            "ended": int(code) in (0, 1, 5)}
+            line: [number[test] for test in names if test in number] for line, names in contexts.items()}
+    return {"ran": code in (0, 1, 5), "tests": tests, "failed": plugin.failed, "lines": lines}
 
 
-def judge(mutant, work, options, passes, kills):
-    """The test that notices the mutant, or None; and whether all tests that could have been run."""
+def judge(mutant, folder, options, passes, kills):
+    """The test that notices the mutant, or None; and whether there was time for all that run the line."""
+    chosen, all_of_them = plan(mutant, passes, kills, options.cap)
     sys.meta_path.insert(0, Hook(mutant, options.copy))
-    chosen, everything = plan(mutant, passes, kills, options.cap)
     for file, tests in chosen.items():
         known = passes[file]["tests"]
-        plugin = Tests({test: i for i, test in enumerate(tests)}, {*known, *passes[file]["failed"]} - {*tests}, known)
-        if run_pytest(file, plugin, work, "-x", *["--slow"] * options.slow) not in (0, 5):
+        plugin = Tests(tests, [*known, *passes[file]["failed"]], known)
+        if run_pytest(file, plugin, folder, options) not in (0, 5):
             return {"killer": [*plugin.failed, file][0]}
-    return {"killer": None, "everything": everything}
+    return {"killer": None, "all": all_of_them}
 
 
 def plan(mutant, passes, kills, cap):
-    """{test file: its tests} for a mutant, and whether these are all that run the line.
+    """{test file: its tests} for a mutant, and whether these are all tests that run the line.
 
-    One test of each function comes before the same test with other parameters, the fastest first, until the seconds are
-    used up. Of the files, those come first that killed the mutants before this one, then those most of whose tests run
-    the module.
+    One test of each function comes before the same function with other parameters, and the fastest first, until the
+    seconds are used up. The files that killed earlier mutants of the module come first, then those most of whose
+    tests run the module.
     """
-    pool, direct = [], {}
+    pool, share = [], {}
     for file, known in passes.items():
         lines = known["lines"].get(mutant.path, {})
-        here = {test for line in mutant.lines for test in lines.get(str(line), ())}
-        if not here:
-            continue
-        tests, functions = list(known["tests"].items()), set()
-        everyone = -1 in here or not in_function(mutant)
-        for i in sorted(range(len(tests)) if everyone else here, key=lambda i: (i not in here, tests[i][1])):
-            test, seconds = tests[i]
-            function = test.partition("[")[0]
-            pool.append((function in functions, seconds, file, test))
+        running = {test for line in mutant.lines for test in lines.get(str(line), ())}
+        tests, functions = [*known["tests"].items()], set()
+        everyone = running and (mutant.imported or -1 in running)
+        for i in sorted(range(len(tests)) if everyone else running, key=lambda i: (i not in running, tests[i][1])):
+            function = tests[i][0].partition("[")[0]
+            pool.append((function in functions, tests[i][1], file, tests[i][0]))
             functions.add(function)
-        direct[file] = len({test for tests in lines.values() for test in tests}) / (1 + len(tests))
+        share[file] = len({test for tests in lines.values() for test in tests}) / (1 + len(tests))
     chosen, left = defaultdict(list), cap
     for _, seconds, file, test in sorted(pool):
         left -= seconds + (0 if file in chosen else STARTING)
         if left < 0:
             break
         chosen[file].append(test)
-    order = sorted(chosen, key=lambda file: (-kills[mutant.path, file], -direct[file], file))
+    order = sorted(chosen, key=lambda file: (-kills[mutant.path, file], -share[file], file))
     return {file: chosen[file] for file in order}, left >= 0
 
 
-def forked(function, tasks, work, jobs):
-    """(task, what function(task, folder) returns), in the order in which they end; None where the process was ended."""
-    waiting, running = list(tasks)[::-1], {}
+def forked(function, tasks, options):
+    """(task, function(task, folder)) for each, as they end; None for a process that was ended."""
+    waiting, running = [*tasks][::-1], {}
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                task, folder = waiting.pop(), Path(tempfile.mkdtemp(dir=work))
-                if not (pid := os.fork()):
+            while waiting and len(running) < options.jobs:
+                task, folder = waiting.pop(), Path(tempfile.mkdtemp(dir=options.copy.parent))
+                if not (process := os.fork()):
                     in_the_fork(function, task, folder)
-                running[pid] = task, folder
-            pid, _ = os.wait()
-            task, folder = running.pop(pid)
-            end_group(pid)
+                running[process] = task, folder
+            process, _ = os.wait()
+            task, folder = running.pop(process)
+            end_group(process)
             answer = folder / "answer.json"
             value = json.loads(answer.read_text()) if answer.exists() else None
             shutil.rmtree(folder, ignore_errors=True)
             yield task, value
     finally:
-        for pid in running:
-            end_group(pid)
+        for process in running:
+            end_group(process)
 
 
 def in_the_fork(function, task, folder):
-    os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
     try:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for stream in (0, 1, 2):
+            os.dup2(os.open(os.devnull, os.O_RDWR), stream)
         value = function(task, folder / "pytest")
         faulthandler.cancel_dump_traceback_later()
-        (folder / "answer.tmp").write_text(json.dumps(value))
-        (folder / "answer.tmp").rename(folder / "answer.json")
+        (folder / "answer.json").write_text(json.dumps(value))
     finally:
         os._exit(0)
 
 
-def end_group(pid):
-    """End a fork, and what it may have started."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
+def end_group(process):
+    """End a fork, and all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
 
 
 # ---------------------------------------------------------------- the command
@@ -387,44 +367,42 @@ def end_group(pid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("places", nargs="*", metavar="PLACE", help=f"file or folder (default: all of {PACKAGE})")
-    parser.add_argument("--sample", type=int, metavar="N", help="judge only N of the mutants, chosen at random")
+    parser.add_argument("--sample", type=int, metavar="N", help="judge N of the mutants, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    parser.add_argument("--only", type=Path, metavar="FILE", help="judge the mutants that are printed in this file")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
-    parser.add_argument("--cap", type=float, default=10, help="seconds of tests for a mutant (default: %(default)s)")
+    parser.add_argument("--cap", type=float, default=10, help="seconds of tests for one mutant (default: %(default)s)")
     parser.add_argument("--slow", action="store_true", help="run the slow tests too")
-    parser.add_argument("--only", type=Path, metavar="FILE", help="judge only the mutants that stand in this file")
     parser.add_argument("--list", action="store_true", help="print the mutants and judge none")
-    parser.add_argument("--root", type=Path, default=HERE, help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))      # so that the forks are ended and the copy removed
-    start, root = time.perf_counter(), options.root.resolve()
-    mutants = [mutant for path in files_in(options.places or [PACKAGE], root) for mutant in mutants_of(path, root)]
-    paths = {mutant.path for mutant in mutants}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))     # the forks end and the copy is removed
+    root = options.root.resolve()
+    paths = files_in(options.places or [PACKAGE], root)
+    mutants = [mutant for path in paths for mutant in mutants_of(path, root)]
     known = {key: reason for key, reason in read_keys(root / KNOWN).items() if key[0] in paths}
     gone = set(known) - {mutant.key for mutant in mutants}
     if options.only:
-        only = set(read_keys(options.only))
-        mutants = [mutant for mutant in mutants if mutant.key in only]
+        printed = read_keys(options.only)
+        mutants = [mutant for mutant in mutants if mutant.key in printed]
     if options.sample is not None and options.sample < len(mutants):
-        chosen = random.Random(options.seed).sample(range(len(mutants)), options.sample)
         print(f"{options.sample} of {len(mutants)} mutants, chosen with seed {options.seed}")
-        mutants = [mutants[i] for i in sorted(chosen)]
+        numbers = random.Random(options.seed).sample(range(len(mutants)), options.sample)
+        mutants = [mutants[i] for i in sorted(numbers)]
     if options.list:
         print(*mutants, sep="\n")
         return
-    with tempfile.TemporaryDirectory(prefix="mutants_") as work:
-        options.work, options.copy = Path(work), Path(work) / "copy"
+    with tempfile.TemporaryDirectory(prefix="mutants_") as folder:
+        options.copy = Path(folder).resolve() / "copy"
         prepare(root, options.copy)
-        passes = measure_all(options)
-        results = judge_all(mutants, passes, options)
+        results = judge_all(mutants, measure_all(options), options)
     report(results, known, gone)
-    print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes")
 
 
 def files_in(places, root):
     paths = set()
     for place in places:
-        meant = [path for path in (Path(place).resolve(), root / place, root / PACKAGE / place) if path.exists()]
+        meant = [path for path in (root / place, root / PACKAGE / place) if path.exists()]
         if not meant:
             sys.exit(f"there is no {place}")
         files = [meant[0]] if meant[0].is_file() else meant[0].rglob("*.py")
@@ -432,130 +410,114 @@ def files_in(places, root):
     return sorted(paths)
 
 
+def read_keys(file):
+    """{key of a mutant: what stands after it} of the lines that have the form of a printed mutant."""
+    keys = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        place, *texts = [part.strip() for part in line.split("||")]
+        if len(texts) > 1 and not line.startswith("#"):
+            path, _, function = re.sub(r"^(killed|survived|timed out|not run) +", "", place).partition(" ")
+            keys[path.partition(":")[0], function.strip(), texts[0], texts[1]] = "".join(texts[2:])
+    return keys
+
+
 def prepare(root, folder):
-    """Copy the repository, and import what every test needs."""
-    for pattern in COPIED:
-        for path in root.glob(pattern):
-            copied = folder / path.name
-            copied.parent.mkdir(exist_ok=True)
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(path, copied, ignore=ignored) if path.is_dir() else shutil.copy2(path, copied)
+    """Copy the repository, let Python find the copy, and import what all tests need."""
+    shutil.copytree(root, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
     os.chdir(folder)
-    sys.path[:] = [str(folder)] + [path for path in sys.path if Path(path or ".").resolve() != root]
-    for name in SHARED:
+    sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() != root)]
+    found = PathFinder.find_spec(PACKAGE).origin
+    assert Path(found).is_relative_to(folder), f"another {PACKAGE} would be tested: {found}"
+    for name in IMPORTED:
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
-    found = PathFinder.find_spec(PACKAGE, sys.path)
-    assert found and Path(found.origin).is_relative_to(folder), f"another {PACKAGE} is found first: {found}"
 
 
 def measure_all(options):
-    """{test file: what `measure` found}; kept for the next time, until the library, a helper or the test changes."""
-    files = sorted(str(path.relative_to(options.copy)) for path in options.copy.glob("tests/test_*.py"))
-    shared = [path for pattern in COPIED for top in options.copy.glob(pattern)
-              for path in ([top] if top.is_file() else top.rglob("*"))
-              if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("test_")
-              and path.name not in (Path(KNOWN).name, Path(__file__).name)]
-    common = digest([*shared], options.copy) + f"{sys.version} {options.slow}"
+    """{test file: what `measure` returned}."""
     kept = Path(tempfile.gettempdir()) / "minixai_mutants_cache"
     kept.mkdir(exist_ok=True)
-    names = {file: kept / (hashlib.sha256((common + digest([options.copy / file], options.copy)).encode())
-                           .hexdigest()[:32] + ".json") for file in files}
-    missing = [file for file in files if not names[file].exists()]
-    measured = forked(partial(measure, options=options), missing, options.work, options.jobs)
-    for i, (file, found) in enumerate(measured, 1):
+    files = [path for path in options.copy.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    shared = [path for path in files if not path.name.startswith(("test_", "mutants"))]
+    common = digest(shared, options.copy) + f"{sys.version} {options.slow}"
+    names = {}
+    for path in sorted(options.copy.glob("tests/test_*.py")):
+        key = hashlib.sha256((common + digest([path], options.copy)).encode()).hexdigest()
+        names[str(path.relative_to(options.copy))] = kept / f"{key[:32]}.json"
+    passes = {file: json.loads(name.read_text()) for file, name in names.items() if name.exists()}
+    missing = [file for file in names if file not in passes]
+    for i, (file, found) in enumerate(forked(partial(measure, options=options), missing, options), 1):
         progress(f"which tests run which lines: {i} of {len(missing)} test files")
-        if found is None or not found["ended"]:
+        if found is None or not found["ran"]:
             print(f"left out, since it does not run without a mutant: {file}")
-            found = {"tests": {}, "failed": [], "lines": {}}
-        else:
-            written = names[file].with_suffix(f".{os.getpid()}")
-            written.write_text(json.dumps(found))
-            written.rename(names[file])
-        if found["failed"]:
-            print("left out, since they fail without a mutant:", *found["failed"])
-        if not names[file].exists():
-            names[file] = None
-    return {file: json.loads(name.read_text()) for file, name in names.items() if name}
+            continue
+        passes[file] = found
+        names[file].write_text(json.dumps(found))
+    for file in sorted(passes):
+        for test in passes[file]["failed"]:
+            print(f"left out, since it fails without a mutant: {test}")
+    return passes
 
 
 def digest(paths, root):
-    whole = hashlib.sha256()
-    for path in sorted(paths):
-        whole.update(str(path.relative_to(root)).encode() + hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()
+    return "".join(f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+                   for path in sorted(paths))
 
 
 def judge_all(mutants, passes, options):
     """[(mutant, "killed", "timed out", "survived" or "not run")]."""
-    kills, results, counts, start = Counter(), [], Counter(), time.perf_counter()
-    judged = partial(judge, options=options, passes=passes, kills=kills)
-    for mutant, answer in forked(judged, mutants, options.work, options.jobs):
-        killer = answer and answer["killer"]
+    kills, results, start = Counter(), [], time.perf_counter()
+    for mutant, answer in forked(partial(judge, options=options, passes=passes, kills=kills), mutants, options):
+        note = ""
         if answer is None:
             outcome = "timed out"
-        elif killer:
-            outcome = "killed"
-            kills[mutant.path, killer.split("::")[0]] += 1
+        elif answer["killer"]:
+            outcome, note = "killed", answer["killer"]
+            kills[mutant.path, note.partition("::")[0]] += 1
+        elif answer["all"] and not plan(mutant, passes, kills, options.cap)[0]:
+            outcome = "not run"
         else:
-            outcome = "survived" if any(plan(mutant, passes, kills, options.cap)[0]) else "not run"
-        counts[outcome] += 1
-        capped = "" if answer is None or killer or answer["everything"] else f" (after {options.cap:g} s of tests)"
-        print(f"{outcome:9s} {mutant}" + (f"   {killer}" if killer else capped), flush=True)
+            outcome, note = "survived", "" if answer["all"] else f"(not all tests fit into {options.cap:g} s)"
+        print(f"{outcome:9s} {mutant} || {note}", flush=True)
         results.append((mutant, outcome))
-        left = (time.perf_counter() - start) / len(results) * (len(mutants) - len(results)) / 60
-        progress(f"{len(results)} of {len(mutants)}, {len(results) - counts['survived'] - counts['not run']} killed, "
-                 f"{left:.0f} minutes left")
-    return results
+        minutes = (time.perf_counter() - start) / 60
+        progress(f"{len(results)} of {len(mutants)} mutants, "
+                 f"{minutes / len(results) * (len(mutants) - len(results)):.0f} minutes left")
+    return sorted(results, key=lambda result: (result[0].path, result[0].line))
 
 
 def progress(text):
     if sys.stderr.isatty():
-        print(f"\r{text}\033[K\r", end="", file=sys.stderr, flush=True)
-
-
-def read_keys(file):
-    """{key of a mutant: the reason why no test can notice it}; other lines than those of mutants are passed over."""
-    keys = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        place, *texts = (part.strip() for part in line.split("||"))
-        if len(texts) > 1 and not line.startswith("#"):
-            path, _, function = re.sub(r"^(killed|survived|timed out|not run) +", "", place).partition(" ")
-            keys[re.sub(r":\d+$", "", path), function.strip(), texts[0], texts[1]] = "".join(texts[2:])
-    return keys
+        print(f"\r{text}\033[K", end="\r", file=sys.stderr, flush=True)
 
 
 def report(results, known, gone):
-    results = sorted(results, key=lambda result: (result[0].path, result[0].line))
-    survivors = [(mutant, outcome) for mutant, outcome in results if outcome in ("survived", "not run")]
-    lists = {
-        "Survivors": [mutant for mutant, outcome in survivors if outcome == "survived" and mutant.key not in known],
-        "Survivors on lines that no test runs": [mutant for mutant, outcome in survivors
-                                                 if outcome == "not run" and mutant.key not in known],
-        f"Known survivors ({KNOWN})": [f"{mutant} || {known[mutant.key]}" for mutant, _ in survivors
-                                       if mutant.key in known],
-        f"No mutant any more, take it out of {KNOWN}": [" || ".join((f"{path} {function}", *texts))
-                                                        for path, function, *texts in sorted(gone)],
-        f"Killed, take it out of {KNOWN}": [mutant for mutant, outcome in results if mutant.key in known
-                                            and outcome in ("killed", "timed out")],
-    }
+    lists = defaultdict(list)
+    counts = defaultdict(Counter)
+    for mutant, outcome in results:
+        survived = outcome in ("survived", "not run")
+        if mutant.key in known and survived:
+            outcome = "known"
+            lists[f"Survived, as {KNOWN} says"].append(f"{mutant} || {known[mutant.key]}")
+        elif mutant.key in known:
+            lists[f"Killed: take it out of {KNOWN}"].append(mutant)
+        elif survived:
+            lists["Survived" if outcome == "survived" else "On lines that no test runs"].append(mutant)
+        for place in (mutant.path, f"{Path(mutant.path).parent}/", "all"):
+            counts[place][outcome] += 1
+    lists[f"No mutant any more: take it out of {KNOWN}"] = [" || ".join((f"{path} {function}", *texts))
+                                                            for path, function, *texts in sorted(gone)]
     for heading, entries in lists.items():
         if entries:
             print(f"\n{heading}: {len(entries)}", *entries, sep="\n")
-    counts = defaultdict(Counter)
-    for mutant, outcome in results:
-        outcome = "known" if outcome in ("survived", "not run") and mutant.key in known else outcome
-        folder = str(Path(mutant.path).parent)
-        for place in (mutant.path, folder + "/", "all"):
-            counts[place][outcome] += 1
     print(f"\n{'':36s}{'mutants':>9s}{'killed':>9s}{'share':>9s}{'timed out':>11s}{'not run':>9s}{'known':>9s}")
     for place in sorted(counts, key=lambda place: (place == "all", place.endswith("/"), place)):
         row = counts[place]
-        total, killed = row.total() - row["known"], row["killed"] + row["timed out"]
-        share = f"{100 * killed / total:.1f} %" if total else ""
+        counted, killed = row.total() - row["known"], row["killed"] + row["timed out"]
+        share = f"{killed / counted:.1%}" if counted else ""
         print(f"{place:36s}{row.total():9d}{killed:9d}{share:>9s}"
               f"{row['timed out']:11d}{row['not run']:9d}{row['known']:9d}")
-    print("killed includes timed out; share leaves out the known; not run is part of the survivors")
+    print("killed includes timed out; share leaves out the known; what is not run has survived too")
 
 
 if __name__ == "__main__":
