@@ -60,8 +60,8 @@ class Mutant:
     function: str       # qualified name of the function or class around it; "" at the top level
     before: str
     after: str
-    lines: range        # of the statement; where it has a body, of what stands above the body
-    imported: bool      # does the line run when the module is imported?
+    lines: range        # a test that runs one of them can notice: those of the statement without its body
+    imported: bool      # do they run when the module is imported?
     tree: ast.Module    # the unchanged file
     change: partial     # the call that changes the tree
 
@@ -98,6 +98,8 @@ def mutants_of(path, root):
             inner = function, statement_lines(child) if isinstance(child, ast.stmt) else lines, imported
             if field == "body" and isinstance(node, (*FUNCTION, ast.ClassDef)):
                 inner = f"{function}.{node.name}".lstrip("."), inner[1], imported and not isinstance(node, FUNCTION)
+            if field == "args" and isinstance(node, FUNCTION):      # who calls the function notices its defaults
+                inner = function, range(node.body[0].lineno, node.end_lineno + 1), False
             for new in replacements(child, node, field):
                 before, after = shown(source, child, new)
                 yield Mutant(path, child.lineno, inner[0], before, after, *inner[1:], tree, partial(put, new))
@@ -296,8 +298,8 @@ def judge(mutant, folder, options, passes, kills):
 def plan(mutant, passes, kills, cap):
     """{test file: its tests} for a mutant, and whether these are all tests that run the line.
 
-    One test of each function comes before the same function with other parameters, and the fastest first, until the
-    seconds are used up. The files that killed earlier mutants of the module come first, then those most of whose
+    Until the seconds are used up, one test of each function comes before the same function with other parameters, and
+    the fastest come first. The files that killed earlier mutants of the module are run first, then those most of whose
     tests run the module.
     """
     pool, share = [], {}
@@ -308,11 +310,11 @@ def plan(mutant, passes, kills, cap):
         everyone = running and (mutant.imported or -1 in running)
         for i in sorted(range(len(tests)) if everyone else running, key=lambda i: (i not in running, tests[i][1])):
             function = tests[i][0].partition("[")[0]
-            pool.append((function in functions, tests[i][1], file, tests[i][0]))
+            pool.append((i not in running, function in functions, tests[i][1], file, tests[i][0]))
             functions.add(function)
         share[file] = len({test for tests in lines.values() for test in tests}) / (1 + len(tests))
     chosen, left = defaultdict(list), cap
-    for _, seconds, file, test in sorted(pool):
+    for _, _, seconds, file, test in sorted(pool):
         left -= seconds + (0 if file in chosen else STARTING)
         if left < 0:
             break
