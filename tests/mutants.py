@@ -20,6 +20,7 @@ import argparse
 import ast
 import copy
 import faulthandler
+import gc
 import hashlib
 import importlib
 import json
@@ -32,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import PathFinder, SourceFileLoader
@@ -44,8 +45,8 @@ import pytest
 PACKAGE = "minixai"
 KNOWN = "tests/mutants_known.txt"
 NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", "build", "dist", "*.egg-info", "minixai-out")
-IMPORTED = ("torch", "numpy", "PIL.Image", "matplotlib.pyplot", "coverage")      # once, before the forks
-STARTING = 0.4              # seconds until the first test of a file runs
+IMPORTED = ("torch", "torch.distributed.tensor", "numpy", "PIL.Image", "matplotlib.pyplot", "coverage")   # by the tests
+STARTING = 0.1              # seconds until the first test of a file runs
 SECONDS, TIMES = 10, 10     # a test has 10 s and 10 times what it takes without a mutant
 # Its signals come faster than a library whose lines are counted gets on: it would not end.
 NEVER_RUN = "test_ctrl_c_in_the_middle_leaves_the_model_as_it_was"
@@ -196,7 +197,7 @@ class Hook(SourceFileLoader):
 
 
 class Tests:
-    """A plugin of pytest: runs the chosen tests in the chosen order, and notes what fails and how long each takes.
+    """A plugin of pytest: runs the chosen tests in the chosen order, and notes what fails.
 
     A test that the measuring pass did not see runs too: a mutant can change the names of tests.
     """
@@ -204,7 +205,7 @@ class Tests:
     def __init__(self, chosen=(), left_out=(), seconds=None):
         self.order, self.left_out = {test: i for i, test in enumerate(chosen)}, {*left_out} - {*chosen}
         self.seconds = seconds or {}
-        self.failed, self.durations = [], defaultdict(float)
+        self.failed = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
@@ -216,7 +217,6 @@ class Tests:
         give(self.seconds.get(item.nodeid, 6))
 
     def pytest_runtest_logreport(self, report):
-        self.durations[report.nodeid] += report.duration
         if report.failed:
             self.failed.append(report.nodeid)
 
@@ -226,7 +226,11 @@ class Tests:
 
 
 class Contexts(Tests):
-    """Tells coverage which test is running. "" stands for what the tests of a file share: imports, wider fixtures."""
+    """Notes how long each test takes, and tells coverage which one is running.
+
+    "" stands for what the tests of a file share: imports and wider fixtures. The seconds are those of the processor,
+    since a busy machine makes others longer.
+    """
 
     def __init__(self, coverage):
         super().__init__()
@@ -238,10 +242,11 @@ class Contexts(Tests):
             if name.split(".")[0] == PACKAGE:
                 for value in [*vars(module).values()]:      # or only the first test would be seen to run what is cached
                     getattr(value, "cache_clear", int)() if callable(value) else None
-        self.test = item.nodeid
+        self.test, start = item.nodeid, sum(os.times()[:4])
         self.switch(self.test)
         result = yield
         self.switch("")
+        self.seconds[self.test] = sum(os.times()[:4]) - start
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -273,7 +278,7 @@ def measure(file, folder, options):
     counted.start()
     code = run_pytest(file, plugin, folder, options)
     counted.stop()
-    tests = {test: seconds for test, seconds in sorted(plugin.durations.items()) if test not in plugin.failed}
+    tests = {test: seconds for test, seconds in sorted(plugin.seconds.items()) if test not in plugin.failed}
     number = {test: i for i, test in enumerate(tests)} | {"": -1}
     lines = {}
     for path in counted.get_data().measured_files():
@@ -298,23 +303,24 @@ def judge(mutant, folder, options, passes, kills):
 def plan(mutant, passes, kills, cap):
     """{test file: its tests} for a mutant, and whether these are all tests that run the line.
 
-    Until the seconds are used up, one test of each function comes before the same function with other parameters, and
-    the fastest come first. The files that killed earlier mutants of the module are run first, then those most of whose
-    tests run the module.
+    The fastest are chosen until the seconds are used up. The n-th test of one function counts as n times as slow: other
+    functions notice more than other parameters. The files that killed earlier mutants of the module are run first, then
+    those most of whose tests run the module.
     """
     pool, share = [], {}
     for file, known in passes.items():
         lines = known["lines"].get(mutant.path, {})
         running = {test for line in mutant.lines for test in lines.get(str(line), ())}
-        tests, functions = [*known["tests"].items()], set()
+        tests, functions = [*known["tests"].items()], Counter()
         everyone = running and (mutant.imported or -1 in running)
         for i in sorted(range(len(tests)) if everyone else running, key=lambda i: (i not in running, tests[i][1])):
-            function = tests[i][0].partition("[")[0]
-            pool.append((i not in running, function in functions, tests[i][1], file, tests[i][0]))
-            functions.add(function)
+            test, seconds = tests[i]
+            function = test.partition("[")[0]
+            functions[function] += 1
+            pool.append((i not in running, seconds * functions[function], seconds, file, test))
         share[file] = len({test for tests in lines.values() for test in tests}) / (1 + len(tests))
     chosen, left = defaultdict(list), cap
-    for _, _, seconds, file, test in sorted(pool):
+    for *_, seconds, file, test in sorted(pool):
         left -= seconds + (0 if file in chosen else STARTING)
         if left < 0:
             break
@@ -424,7 +430,7 @@ def read_keys(file):
 
 
 def prepare(root, folder):
-    """Copy the repository, let Python find the copy, and import what all tests need."""
+    """Copy the repository, let Python find the copy, and import once what the forks share."""
     shutil.copytree(root, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
     os.chdir(folder)
     sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() != root)]
@@ -433,11 +439,14 @@ def prepare(root, folder):
     for name in IMPORTED:
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
+        pytest.main(["--markers", "--noconftest"])      # imports the plugins of pytest
+    gc.freeze()         # what is imported stays: the garbage collections of the forks need not go through it
 
 
 def measure_all(options):
     """{test file: what `measure` returned}."""
-    kept = Path(tempfile.gettempdir()) / "minixai_mutants_cache"
+    kept = Path(tempfile.gettempdir()) / "minixai_mutants"
     kept.mkdir(exist_ok=True)
     files = [path for path in options.copy.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     shared = [path for path in files if not path.name.startswith(("test_", "mutants"))]
