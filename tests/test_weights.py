@@ -290,7 +290,7 @@ def test_tensors_of_a_safetensors_file_lie_in_it_and_beside_each_other(tmp_path,
               "b": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
     text = json.dumps(header).encode()
     (tmp_path / "mine.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(24))
-    with pytest.raises(ValueError, match="no .safetensors file, or damaged"):
+    with pytest.raises(ValueError, match="not a .safetensors file, or damaged"):
         read_checkpoint(tmp_path / "mine.safetensors")
 
 
