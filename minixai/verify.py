@@ -96,12 +96,12 @@ def _searched(theirs, method, traces, head):
     return comparison
 
 
-def _record(given, model, image, recipe, capture=AS_RETURNED, **changes):
-    """The trace that a recipe reads, and what mistakes may read besides."""
+def _record(given, model, right_image, recipe, capture=AS_RETURNED, **changes):
+    """The trace that a recipe reads, and what mistakes may read besides. changes: target, layer, score or image."""
     besides = () if changes else ("scores", "score_gradients") if reads(recipe, "attention_gradients") else ("scores",)
     if (score := changes.pop("score", None)) is not None:
         recipe = replace(recipe, **{"C1" if isinstance(recipe, Cam) else "A1": score})
-    return record_for(recipe, model, **{"image": image, **given, **changes}, capture=capture, also=besides)
+    return record_for(recipe, model, **{"image": right_image, **given, **changes}, capture=capture, also=besides)
 
 
 def _sizes(theirs, trace):

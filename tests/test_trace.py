@@ -238,7 +238,7 @@ def test_nothing_recorded_hangs_on_a_graph():
                 assert value.grad_fn is None and not value.requires_grad
 
 
-class AttentionRecorder(nn.Module):
+class GraphNotes(nn.Module):
     """An identity that notes whether a graph is being recorded where it stands."""
     def __init__(self, log):
         super().__init__()
@@ -252,8 +252,8 @@ class AttentionRecorder(nn.Module):
 @pytest.mark.parametrize("model", [CNN, nn.Sequential], ids=["ours", "foreign"])
 def test_only_what_follows_the_layer_is_in_a_graph(model):
     log = []
-    stages = {"early": nn.Sequential(nn.Conv2d(3, 4, 3), AttentionRecorder(log)), "layer": nn.Conv2d(4, 4, 3),
-              "late": AttentionRecorder(log), "head": Head(4, C)}
+    stages = {"early": nn.Sequential(nn.Conv2d(3, 4, 3), GraphNotes(log)), "layer": nn.Conv2d(4, 4, 3),
+              "late": GraphNotes(log), "head": Head(4, C)}
     network = CNN(stages) if model is CNN else nn.Sequential(*stages.values())
     record_cnn(network, random_images(), 0, "layer" if model is CNN else "1")
     assert log == [False, True]
