@@ -21,7 +21,6 @@ from minixai.trace import (
     CnnTrace,
     VitTrace,
     is_vit,
-    reader_of,
     record_cnn,
     record_vit,
     token_layer,
@@ -144,7 +143,7 @@ def explain(model: nn.Module, image: Tensor, method: str | Cam | Attn = "gradcam
     ValueError if an argument does not fit, or for NaN or infinity in the image, the recording or the steps; TypeError
     if the method is for another kind of network.
     """
-    name, recipe = named_recipe(method, model, head)
+    name, recipe = named_recipe(method, head)
     trace = record_for(recipe, model, image, target, layer, head)
     return Explanation(name, recipe, trace, steps_of(recipe, trace), image, model)
 
@@ -162,19 +161,15 @@ def record_for(recipe: Cam | Attn, model: nn.Module, image: Tensor, target=None,
     return record_vit(model, image, target, layer, head, reads(recipe, "attention_gradients"), recipe.A1, also)
 
 
-def named_recipe(method: str | Cam | Attn, model: nn.Module, head: int | None = None) -> tuple[str, Cam | Attn]:
+def named_recipe(method: str | Cam | Attn, head: int | None = None) -> tuple[str, Cam | Attn]:
     """A method's name, or a recipe of your own -> (name, recipe), for one head if head is its index.
 
-    ValueError for an unknown name, or for a head of a CNN's method; TypeError if the method is for another network.
+    ValueError for an unknown name, or for a head of a CNN's method.
     """
     if isinstance(method, Cam | Attn):
         name = _own_name(method)
-        recipe = _of_head(name, method, head)
-    else:
-        name, recipe = method, recipe_named(method, head)
-    if isinstance(recipe, Attn):
-        reader_of(model)        # TypeError, and why, if this network's attention cannot be read
-    return name, recipe
+        return name, _of_head(name, method, head)
+    return method, recipe_named(method, head)
 
 
 def recipe_named(method: str, head: int | None = None) -> Cam | Attn:

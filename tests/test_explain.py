@@ -1,5 +1,6 @@
 """From a name to a heatmap: every method, every choice, and a sentence where there is nothing to show."""
 from contextlib import contextmanager
+from dataclasses import FrozenInstanceError
 from functools import partial
 
 import numpy as np
@@ -154,6 +155,30 @@ def test_a_head_alone_and_all_heads_from_one_trace(method):
     assert all(torch.equal(a.heatmap, b.heatmap) for a, b in zip(alone, fused.heads()))
     if method == "attention":
         torch.testing.assert_close(fused["A5"], (alone[0]["A5"] + alone[1]["A5"]) / 2)
+
+
+def test_a_head_of_all_says_which_it_is():
+    fused = explain(vit(), images(), "attention", layer=1)
+    assert fused.title() == "attention at block 1, mean of the heads: the same for every class"
+    for number, alone in enumerate(fused.heads()):
+        assert alone.title() == f"attention at block 1, head {number}: the same for every class"
+        assert alone.recipe == explain(vit(), images(), "attention", head=number).recipe != fused.recipe
+        assert alone.trace.head == number and fused.trace.head is None
+
+
+def test_an_explanation_cannot_be_changed():
+    result = explain(cnn(), images())
+    with pytest.raises(FrozenInstanceError):
+        result.method = "hirescam"
+
+
+def test_weights_that_overflow_are_named_at_the_stage_where_they_are_first_seen():
+    """The last stages may hide it: the ReLU makes zeros of minus infinity."""
+    def divided_by_zero(gradients):
+        """C2 divided by zero: gradients (K,h,w) -> weights (K,1,1)"""
+        return -torch.ones_like(gradients[..., :1, :1]) / 0
+    with pytest.raises(ValueError, match="first seen in C2, divided by zero"):
+        explain(cnn(), images().abs(), Cam(C2=divided_by_zero, C3=lambda weights: weights[..., 0, :, :]))
 
 
 def test_a_recipe_of_ones_own_is_a_method_too():

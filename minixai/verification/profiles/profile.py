@@ -47,5 +47,5 @@ def heatmap_as(profile: Profile, model: nn.Module, image: Tensor, target=None, l
 
 
 def _heatmap(profile, model, image, target, layer, head):
-    _, recipe = named_recipe(profile.recipe, model, head)
+    _, recipe = named_recipe(profile.recipe, head)
     return steps_of(recipe, record_for(recipe, model, image, target, layer, head, profile.capture))[-1].value
