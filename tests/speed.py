@@ -32,11 +32,12 @@ def main():
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, "
           f"median of {options.turns} turns\n")
+    # First: Linux counts what the parent held before into the peak memory of a new process.
+    print_folder()
     print_gradcam(options)
     print_ablation(options)
     print_rollout(options)
     print_starting(options)
-    print_folder()
 
 
 def print_gradcam(options):
@@ -92,7 +93,7 @@ def print_starting(options):
 
 def print_folder():
     """`minixai explain FOLDER` on photos of 1 megapixel, each number of them in a process of its own."""
-    print(f"\n{'minixai explain FOLDER':24s}{'images':>7s}{'a second':>10s}{'peak memory':>13s}")
+    print(f"{'minixai explain FOLDER':24s}{'images':>7s}{'a second':>10s}{'peak memory':>13s}")
     command = ("import sys, resource, time; from minixai.__main__ import main; from tests.speed import photos; "
                "folder, out, count = sys.argv[1], sys.argv[2], int(sys.argv[3]); photos(folder, count); "
                "sys.stdout = sys.stderr; start = time.perf_counter(); main(['explain', folder, '--out', out]); "
@@ -107,6 +108,7 @@ def print_folder():
         else:
             rate = (count - 2) / (seconds - loading)
             print(f"{'efficientnet_lite0':24s}{count:7d}{rate:10.1f}{kilobytes / 1e6:10.2f} GB")
+    print()
 
 
 def photos(folder, count):
