@@ -43,3 +43,18 @@ def test_a_network_without_classes_says_so():
     for wanted in ("5", "cat", ""):
         with pytest.raises(ValueError, match="no classes"):
             find_class(wanted, ())
+
+
+def test_of_many_that_fit_eight_are_listed_and_the_rest_counted():
+    labels = [f"grey cat {number}" for number in range(9)]
+    with pytest.raises(ValueError, match=r"could be 0 grey cat 0, .*7 grey cat 7; give the number$"):
+        find_class("grey", labels[:8])
+    with pytest.raises(ValueError, match=r"7 grey cat 7 and 1 more; give the number$"):
+        find_class("grey", labels)
+
+
+def test_five_that_are_near_are_listed():
+    labels = [f"tabbies{number}" for number in range(7)]
+    with pytest.raises(ValueError) as error:
+        find_class("tabbiess", labels)
+    assert str(error.value).count("tabbies") == 1 + 5

@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 import zipfile
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from minixai import build, load
 from minixai.files import shown
 from minixai.networks import registry
 from minixai.networks.registry import NETWORKS, load_into, misfits
+from minixai.networks.state_dict import read_state_dict
 from weights_scripts.checkpoint_file import read_checkpoint
 
 PACKAGED = [name for name, entry in NETWORKS.items() if entry.sha256 and not entry.script]
@@ -369,3 +370,17 @@ def test_weights_that_do_not_fit_are_refused_whole():
     with pytest.raises(ValueError, match=f"(?s)do not fit this network:\n.*{first}.*extra.weight.*{second}"):
         load_into(model, state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_tensor_that_repeats_its_numbers_three_times_is_refused_and_shared_weights_are_not(tmp_path):
+    torch.save({"weight": torch.ones(5).expand(3, 5)}, tmp_path / "repeated.pt")
+    with pytest.raises(ValueError, match="repeat the same few numbers"):
+        read_state_dict(tmp_path / "repeated.pt")
+    shared = torch.ones(5)
+    torch.save({"one": shared, "other": shared}, tmp_path / "shared.pt")
+    assert list(read_state_dict(tmp_path / "shared.pt")) == ["one", "other"]
+
+
+def test_an_entry_of_the_table_of_networks_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        registry.NETWORKS["small_cnn"].sha256 = None

@@ -8,6 +8,7 @@ from torch import nn
 import minixai
 from minixai.images import open_image
 from minixai.networks import zoo
+from minixai.networks.cnn import Residual, small_cnn
 from weights_scripts.convert_cnn import from_torchvision_resnet
 
 ROOT = Path(__file__).parents[1]
@@ -152,3 +153,14 @@ def test_notice_names_all_that_is_not_ours():
     for name in ["efficientnet_lite0.pt", "imagenet_classes.txt", *(photo.name for photo in PHOTOS.iterdir())]:
         assert name in notice, name
     assert "Apache License" in (PHOTOS.parent / "weights" / "LICENSE-APACHE-2.0.txt").read_text(encoding="utf-8")
+
+
+def test_a_stage_that_is_not_there_is_named_with_those_that_are():
+    model = small_cnn()
+    message = "no stage named 'stage9'; this network has stem, stage1, stage2, stage3, stage4$"
+    with pytest.raises(ValueError, match=message):
+        model.until(torch.zeros(1, 3, 16, 16), "stage9")
+
+
+def test_a_residual_block_keeps_the_size_of_its_maps_unless_told_otherwise():
+    assert Residual(4, 4)(torch.zeros(1, 4, 6, 10)).shape == (1, 4, 6, 10)
