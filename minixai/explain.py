@@ -1,5 +1,5 @@
 """From a method's name to a heatmap: choose the recipe, record a trace, run the stages, keep every step."""
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -25,7 +25,7 @@ from minixai.trace import (
     record_vit,
     token_layer,
 )
-from minixai.trace.common import all_finite, short_repr
+from minixai.trace.common import Layer, Target, all_finite, short_repr
 
 METHODS = {**CAMS, **ATTENTIONS}
 
@@ -127,8 +127,7 @@ class Explanation:
 
 
 def explain(model: nn.Module, image: Tensor, method: str | Cam | Attn = "gradcam",
-            target: int | Sequence[int] | Tensor | None = None, layer: str | int | nn.Module | None = None,
-            head: int | None = None) -> Explanation:
+            target: Target = None, layer: Layer = None, head: int | None = None) -> Explanation:
     """Run one method on a batch of images. The model is left as it was. All steps are float32.
 
     Threads may share the model, as long as no other code trains it or changes its mode meanwhile.
@@ -148,8 +147,9 @@ def explain(model: nn.Module, image: Tensor, method: str | Cam | Attn = "gradcam
     return Explanation(name, recipe, trace, steps_of(recipe, trace), image, model)
 
 
-def record_for(recipe: Cam | Attn, model: nn.Module, image: Tensor, target=None, layer=None, head=None,
-               capture: CaptureMode = AS_RETURNED, also: Iterable[str] = ()) -> CnnTrace | VitTrace:
+def record_for(recipe: Cam | Attn, model: nn.Module, image: Tensor, target: Target = None, layer: Layer = None,
+               head: int | None = None, capture: CaptureMode = AS_RETURNED,
+               also: Iterable[str] = ()) -> CnnTrace | VitTrace:
     """C1 or A1 of a recipe: the trace that its stages read. The arguments and errors are those of `explain`.
 
     capture: which tensors C1 keeps where the network overwrites the layer's output. also: names of ALSO that A1

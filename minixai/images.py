@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
 from torch.nn import functional as F
 
 from minixai.files import opened, shown, why
@@ -37,7 +38,7 @@ class ImageError(ValueError):
     """A picture that cannot be used; the message says which one and why."""
 
 
-def open_image(source, model) -> torch.Tensor:
+def open_image(source: str | PathLike | Image.Image | Tensor | np.ndarray, model: Any) -> torch.Tensor:
     """A path, PIL image or array -> (1,3,H,W) float32, preprocessed as `model` (or a Preprocess) says. Raises
     ImageError, for a model without `preprocess` too."""
     preprocess = model if isinstance(model, Preprocess) else getattr(model, "preprocess", None)
@@ -47,7 +48,7 @@ def open_image(source, model) -> torch.Tensor:
     return preprocess(open_photo(source))
 
 
-def open_photo(source) -> Image.Image:
+def open_photo(source: str | PathLike | Image.Image | Tensor | np.ndarray) -> Image.Image:
     """A path, PIL image or array -> an upright 8-bit RGB PIL image.
 
     What is transparent becomes white. Of several frames or pages the first is used, with a warning. A file may be of

@@ -30,12 +30,12 @@ def stage(gives: str, function: Callable, recorded: bool = False) -> Any:
     return dataclasses.field(default=function, metadata={"gives": gives, "recorded": recorded})
 
 
-def stages(recipe) -> list[dataclasses.Field]:
+def stages(recipe: Any) -> list[dataclasses.Field]:
     """The fields of the stages that run on a trace, in order."""
     return [field for field in dataclasses.fields(recipe) if not field.metadata["recorded"]]
 
 
-def run(recipe, values: dict) -> list[Step]:
+def run(recipe: Any, values: dict) -> list[Step]:
     """Run the stages in order on a dict of recorded values, in which None means not recorded.
 
     ValueError if a stage reads a value that neither the recording nor an earlier stage gives.
@@ -55,12 +55,12 @@ def run_stage(id: str, function: Callable, values: dict) -> Any:
     return function(**_inputs(id, function, values))
 
 
-def reads(recipe, name: str) -> bool:
+def reads(recipe: Any, name: str) -> bool:
     """Whether any stage of the recipe reads the named value. What no stage reads need not be recorded."""
     return any(name in _parameters(field.name, getattr(recipe, field.name)) for field in stages(recipe))
 
 
-def reads_class(recipe) -> bool:
+def reads_class(recipe: Any) -> bool:
     """Whether the map depends on the class: whether a stage reads gradients, or runs the network again."""
     of_a_class = ("gradients", "attention_gradients", "score_gradients", "network")
     return any(reads(recipe, name) for name in of_a_class)

@@ -8,33 +8,33 @@ A network that is a list of stages answers both by stopping in the middle:
 
 No hook is needed, and nothing in this file knows that it will be explained.
 """
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class CNN(nn.Module):
     """Named stages in order. The last one is the head: feature maps in, logits out."""
 
-    def __init__(self, stages):
+    def __init__(self, stages: dict[str, nn.Module]):
         """stages: dict name -> module, in order; every stage but the last returns feature maps (B,K,h,w)."""
         super().__init__()
         for name, stage in stages.items():
             self.add_module(name, stage)
 
     @property
-    def layers(self):
+    def layers(self) -> list[str]:
         """Names of the stages that return feature maps, first to last. The last one is Grad-CAM's usual choice."""
         return list(self._modules)[:-1]
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         """image (B,3,H,W) -> logits (B,C): plain scores, no softmax."""
         return self._run(image, self._modules)
 
-    def until(self, image, layer):
+    def until(self, image: Tensor, layer: str) -> Tensor:
         """image (B,3,H,W) -> the feature maps (B,K,h,w) that the named stage returns."""
         return self._run(image, self._names_up_to(layer))
 
-    def after(self, activations, layer):
+    def after(self, activations: Tensor, layer: str) -> Tensor:
         """Feature maps (B,K,h,w) of the named stage -> logits (B,C), so after(until(x, l), l) = forward(x)."""
         done = self._names_up_to(layer)
         return self._run(activations, list(self._modules)[len(done):])
@@ -60,7 +60,7 @@ class Head(nn.Module):
         super().__init__()
         self.fc = nn.Linear(channels, classes)
 
-    def forward(self, activations):
+    def forward(self, activations: Tensor) -> Tensor:
         """(B,K,h,w) -> logits (B,C)."""
         return self.fc(activations.mean(dim=(-2, -1)))
 
@@ -85,13 +85,13 @@ class Residual(nn.Module):
         same = stride == 1 and channels_in == channels
         self.skip = nn.Identity() if same else ConvNorm(channels_in, channels, 1, stride)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         # F.relu makes a new tensor. An in-place ReLU would overwrite the activations that Grad-CAM wants to keep.
         inside = self.conv2(F.relu(self.conv1(x)))
         return F.relu(inside + self.skip(x))
 
 
-def small_cnn(classes=4, widths=(16, 32, 64, 96)):
+def small_cnn(classes: int = 4, widths: tuple[int, ...] = (16, 32, 64, 96)) -> CNN:
     """The CNN of the lessons: a stem and four residual stages, 223 thousand weights at the default sizes.
 
     (B,3,S,S) -> logits (B,classes). The stem and the stages 2 and 3 halve the side, so a 96-pixel image ends as a

@@ -1,8 +1,9 @@
 """From the name of a class to its index."""
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 
-def find_class(wanted, labels) -> int:
+def find_class(wanted: str | int, labels: Sequence[str]) -> int:
     """The index of a class, from its index or its name or a unique part of the name. labels: the names of all classes.
 
     Case does not matter. ValueError, with similar names and their indices, if no class fits or more than one.
@@ -25,7 +26,7 @@ def find_class(wanted, labels) -> int:
     raise ValueError(f"no class is called {wanted!r}; {hint}")
 
 
-def is_integer(text) -> bool:
+def is_integer(text: str) -> bool:
     """Whether int(text) succeeds. str.isdigit would be wrong: it accepts ², which int does not."""
     return text.removeprefix("-").isdecimal()
 

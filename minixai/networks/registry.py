@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -92,7 +93,7 @@ NETWORKS = {
 }
 
 
-def build(name) -> nn.Module:
+def build(name: str) -> nn.Module:
     """The named network with random weights, in eval mode. torch.manual_seed makes the weights repeatable.
 
     It has `name`, `preprocess` (how an image is prepared for it) and `labels` (the names of its classes).
@@ -104,7 +105,7 @@ def build(name) -> nn.Module:
     return model.eval()
 
 
-def load(name, file=None) -> nn.Module:
+def load(name: str, file: str | PathLike | None = None) -> nn.Module:
     """The named network with trained weights, in eval mode: minixai's own, or those in a file of yours.
 
     file: a state dict under minixai's names in half or full precision, such as `python -m weights_scripts.convert`
@@ -152,7 +153,7 @@ def _how_to_get(name, entry):
     return "missing from this installation"
 
 
-def weights_path(name) -> Path:
+def weights_path(name: str) -> Path:
     """The file of a network's weights, which may not exist yet. ValueError for an unknown name."""
     return (cache_folder() if _entry(name).script else PACKAGED) / f"{name}.pt"
 

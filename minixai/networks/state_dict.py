@@ -3,13 +3,16 @@ import os
 import pickle
 import re
 import warnings
+from os import PathLike
+from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor, nn
 
 from minixai.files import opened, shown, zip_parts
 
 
-def read_state_dict(path):
+def read_state_dict(path: str | PathLike) -> dict[str, Tensor]:
     """A file that torch.save wrote -> {name: tensor}, on the CPU. No code in the file is run.
 
     ValueError, in one line, for a file that is damaged or holds something else; OSError for one that cannot be opened.
@@ -18,12 +21,12 @@ def read_state_dict(path):
         return state_dict_in(file, path)
 
 
-def state_dict_in(file, path):
+def state_dict_in(file: BinaryIO, path: str | PathLike) -> dict[str, Tensor]:
     """The state dict in an open file, as read_state_dict; path: its name in messages."""
     return as_state_dict(unpickled(file, path), path)
 
 
-def as_state_dict(values, path):
+def as_state_dict(values: Any, path: str | PathLike) -> dict[str, Tensor]:
     """The values that a file holds. ValueError unless they are a state dict of plain tensors."""
     if not isinstance(values, dict) or not values or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in values.items()):
@@ -43,7 +46,7 @@ def _is_plain(tensor):
             and not tensor.is_quantized and not tensor.is_nested)
 
 
-def unpickled(file, path):
+def unpickled(file: BinaryIO, path: str | PathLike) -> Any:
     """What torch.save wrote into an open file. No code in it is run. ValueError, in one line, if it is damaged."""
     damaged = f"{shown(path)}: no file of weights, or damaged, or cut short"
     try:
@@ -58,7 +61,7 @@ def unpickled(file, path):
         raise ValueError(f"{damaged} ({shown(first_line) or type(error).__name__})") from None
 
 
-def load_tensors(file):
+def load_tensors(file: BinaryIO) -> Any:
     """torch.load of an open file, after a check that it unpacks to no more than its own size."""
     if file.read(4) == b"PK\3\4":
         parts, size = zip_parts(file), file.seek(0, os.SEEK_END)
@@ -71,14 +74,14 @@ def load_tensors(file):
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def load_into(model, state):
+def load_into(model: nn.Module, state: dict[str, Tensor]) -> None:
     """Copy a state dict into a model of ours. ValueError lists every tensor that does not fit."""
     if lines := misfits(state, model):
         raise ValueError("these weights do not fit this network:\n  " + "\n  ".join(lines))
     model.load_state_dict(state)
 
 
-def misfits(state, model):
+def misfits(state: dict[str, Tensor], model: nn.Module) -> list[str]:
     """One line for each tensor of a state dict that does not fit a model; none if load_state_dict will succeed."""
     ours = model.state_dict()
     lines = [f"missing      {name} {tuple(value.shape)}" for name, value in ours.items() if name not in state]
@@ -90,7 +93,7 @@ def misfits(state, model):
                     for name, theirs, value in both if theirs.is_floating_point() != value.is_floating_point()]
 
 
-def in_short(lines):
+def in_short(lines: list[str]) -> str:
     """The lines of `misfits` in one line: the number of each kind, and the first of each."""
     kinds = {}
     for line in lines:

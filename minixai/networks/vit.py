@@ -11,7 +11,7 @@ Letters: B images, M heads, D width, gh x gw patches, T = prefix tokens + gh·gw
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -26,7 +26,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, tokens):
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B,T,D) -> new tokens (B,T,D), attention (B,M,T,T), whose rows sum to 1."""
         q, k, v = self.split(self.qkv(tokens))
         # Without the division by sqrt(D/M) the dot products grow with the width, and the softmax saturates.
@@ -35,7 +35,7 @@ class Attention(nn.Module):
         mixed = (attention @ v).transpose(1, 2).reshape(tokens.shape)                    # heads side by side again
         return self.out(mixed), attention
 
-    def split(self, qkv):
+    def split(self, qkv: Tensor) -> Tensor:
         """(B,T,3D) -> queries, keys and values of every head, each (B,M,T,D/M)."""
         B, T, width = qkv.shape
         return qkv.reshape(B, T, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
@@ -49,7 +49,7 @@ class LayerScale(nn.Module):
         super().__init__()
         self.factor = nn.Parameter(torch.full((width,), float(start)))
 
-    def forward(self, tokens):
+    def forward(self, tokens: Tensor) -> Tensor:
         """(B,T,D) -> (B,T,D)."""
         return tokens * self.factor
 
@@ -66,7 +66,7 @@ class Block(nn.Module):
         self.scale1 = LayerScale(width, layer_scale) if layer_scale else nn.Identity()
         self.scale2 = LayerScale(width, layer_scale) if layer_scale else nn.Identity()
 
-    def forward(self, tokens):
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B,T,D) -> tokens (B,T,D), attention (B,M,T,T)."""
         mixed, attention = self.attention(self.norm1(tokens))
         tokens = tokens + self.scale1(mixed)
@@ -96,12 +96,12 @@ class ViT(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, classes) if classes else nn.Identity()
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         """image (B,3,H,W) -> logits (B,C)."""
         logits, _ = self.forward_with_attention(image)
         return logits
 
-    def forward_with_attention(self, image):
+    def forward_with_attention(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """image (B,3,H,W) -> logits (B,C), [A_1 … A_L] with each A (B,M,T,T) and rows that sum to 1."""
         tokens, attentions = self.embed(image), []
         for block in self.blocks:
@@ -110,7 +110,7 @@ class ViT(nn.Module):
         cls = self.norm(tokens)[:, 0]
         return self.head(cls), attentions
 
-    def grid(self, image):
+    def grid(self, image: Tensor) -> tuple[int, int]:
         """(gh, gw), the number of patches of an image (B,3,H,W). ValueError if the patch size does not divide it."""
         H, W = image.shape[-2:]
         if H % self.patch_size or W % self.patch_size:
@@ -118,7 +118,7 @@ class ViT(nn.Module):
                              f"{self.patch_size}: both sides must be multiples of {self.patch_size}")
         return H // self.patch_size, W // self.patch_size
 
-    def embed(self, image):
+    def embed(self, image: Tensor) -> Tensor:
         """image (B,3,H,W) -> tokens (B,T,D): the prefix tokens, then a linear map of each patch plus its position.
 
         A convolution whose stride equals its kernel size applies one linear layer to each patch.

@@ -4,7 +4,7 @@ Each is one table and one short function. `width` multiplies every number of cha
 network, small enough for a test. Convolutions are initialised after He et al. (arXiv:1502.01852). No ReLU works
 in place. Dropout and stochastic depth are left out: they act in training only.
 """
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minixai.networks.cnn import CNN, ConvNorm, Head, Residual
@@ -26,7 +26,7 @@ class Bottleneck(nn.Module):
         same = stride == 1 and channels_in == channels
         self.skip = nn.Identity() if same else ConvNorm(channels_in, channels, 1, stride)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(B,K,h,w) -> (B,K',h/stride,w/stride)."""
         inside = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
         return F.relu(inside + self.skip(x))
@@ -40,17 +40,17 @@ RESNETS = {  # He et al. 2015, "Deep residual learning for image recognition", t
 }
 
 
-def resnet18(classes=1000, width=1.0):
+def resnet18(classes: int = 1000, width: float = 1.0) -> CNN:
     """ResNet-18, 11.7 million weights: (B,3,H,W) -> logits (B,classes). Stages stem, layer1..layer4, head."""
     return _resnet("resnet18", classes, width)
 
 
-def resnet34(classes=1000, width=1.0):
+def resnet34(classes: int = 1000, width: float = 1.0) -> CNN:
     """ResNet-34, 21.8 million weights: (B,3,H,W) -> logits (B,classes). Stages stem, layer1..layer4, head."""
     return _resnet("resnet34", classes, width)
 
 
-def resnet50(classes=1000, width=1.0):
+def resnet50(classes: int = 1000, width: float = 1.0) -> CNN:
     """ResNet-50, 25.6 million weights: (B,3,H,W) -> logits (B,classes). Stages stem, layer1..layer4, head."""
     return _resnet("resnet50", classes, width)
 
@@ -79,7 +79,7 @@ VGG16 = (  # Simonyan and Zisserman 2014, table 1, column D
 )
 
 
-def vgg16(classes=1000, width=1.0):
+def vgg16(classes: int = 1000, width: float = 1.0) -> CNN:
     """VGG16, 138.4 million weights: (B,3,H,W) -> logits (B,classes). Stages block1..block5, head.
 
     Each pooling opens the stage that follows it, so block5 ends with the last convolution and not with its
@@ -105,7 +105,7 @@ class VGGHead(nn.Module):
         self.fc2 = nn.Linear(hidden, hidden)
         self.fc3 = nn.Linear(hidden, classes)
 
-    def forward(self, activations):
+    def forward(self, activations: Tensor) -> Tensor:
         """(B,K,h,w) -> logits (B,C)."""
         # The second pooling changes nothing for a 224-pixel image, whose map is 7x7. Other sizes need it.
         pooled = F.adaptive_avg_pool2d(F.max_pool2d(activations, 2), 7)
@@ -132,7 +132,7 @@ EFFICIENTNET_LITE0 = (  # Tan and Le 2019, table 1
 )
 
 
-def efficientnet_lite0(classes=1000, width=1.0):
+def efficientnet_lite0(classes: int = 1000, width: float = 1.0) -> CNN:
     """EfficientNet-Lite0, 4.65 million weights: (B,3,H,W) -> logits (B,classes).
 
     Stages stem, stage1..stage7, features, head. It is EfficientNet-B0 (Tan and Le 2019) without squeeze and
@@ -166,7 +166,7 @@ class InvertedResidual(nn.Module):
         self.project = SameConvNorm(wide, channels, 1, act=nn.Identity)
         self.skips = stride == 1 and channels_in == channels
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(B,K,h,w) -> (B,K',h/stride,w/stride), rounded up."""
         inside = self.project(self.depthwise(self.expand(x)))
         return x + inside if self.skips else inside
@@ -192,7 +192,7 @@ class SameConv2d(nn.Conv2d):
     and above too: the shape is the same, but the map moves by one pixel and the logits differ.
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """(B,K,h,w) -> (B,K',ceil(h/stride),ceil(w/stride))."""
         (top, bottom), (left, right) = self._zeros(x.shape[-2]), self._zeros(x.shape[-1])
         return super().forward(F.pad(x, (left, right, top, bottom)))

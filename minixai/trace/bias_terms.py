@@ -5,6 +5,8 @@ is the sum of gradient times image. Every bias adds its value times the gradient
 Srinivas and Fleuret 2019 (https://arxiv.org/abs/1905.00780) decompose a score in this way. They count implicit biases
 too: a batch norm subtracts its mean, and a curved activation is not proportional to its input.
 """
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,7 @@ AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)         # in eval mode
 ROUNDING = 1e-5         # of the largest output; below that, a bias term is none
 
 
-def full_gradient(model, image, target, score) -> list[tuple[str, Tensor]]:
+def full_gradient(model: nn.Module, image: Tensor, target: Tensor, score: Callable) -> list[tuple[str, Tensor]]:
     """The terms [(name, term)] of each image's score; for a piecewise linear network their sum is the score.
 
     image: (B,3,H,W); target: (B,); score: a C1 stage. The model is in eval mode, and gradients are switched on.
@@ -66,7 +68,7 @@ def _watch(module, name, added):
     return (module.register_forward_pre_hook, before), (module.register_forward_hook, after)
 
 
-def bias_term(module, x) -> Tensor | None:
+def bias_term(module: nn.Module, x: Tensor) -> Tensor | None:
     """The part of a module's output f(x) that is not proportional to x: f(x) - J x, with J its Jacobian at x.
 
     It has the output's shape. None where it is zero. Examples: a convolution's bias; beta - gamma mean / deviation of a

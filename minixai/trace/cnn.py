@@ -7,16 +7,19 @@ A network of ours is an ordered list of stages, so it can be cut in two behind a
 
 For a layer inside a stage, and for other people's networks, foreign/cnn.py records the same two tensors with a hook.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minixai.networks.cnn import CNN
 from minixai.score import class_score
 from minixai.trace.common import (
+    Layer,
+    Target,
     as_the_weights,
     channel_errors,
     check_finite,
@@ -61,7 +64,8 @@ class CaptureMode:
 AS_RETURNED = CaptureMode()
 
 
-def record_cnn(model, image, target=None, layer=None, score=class_score, capture=AS_RETURNED) -> CnnTrace:
+def record_cnn(model: nn.Module, image: Tensor, target: Target = None, layer: Layer = None,
+               score: Callable = class_score, capture: CaptureMode = AS_RETURNED) -> CnnTrace:
     """C1: run a CNN once and record feature maps and gradients at a layer. Threads may share the model.
 
     model: one of ours, or any nn.Module that returns logits (B,C). It is run in eval mode and left as it was.
@@ -93,7 +97,7 @@ def record_cnn(model, image, target=None, layer=None, score=class_score, capture
                     tuple(image.shape[-2:]), network)
 
 
-def is_stage(model, layer) -> bool:
+def is_stage(model: nn.Module, layer: Layer) -> bool:
     """Whether the network can be cut in two behind this layer, a stage's name."""
     return isinstance(model, CNN) and layer in model.layers
 

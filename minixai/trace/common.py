@@ -1,13 +1,18 @@
 """What every recording needs: eval mode and hooks that leave the model as it was; checks of images and targets."""
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral
 from textwrap import shorten
 from threading import RLock, local
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+Target = int | Sequence[int] | Tensor | None        # one class, one for each image, or each image's top class
+Layer = str | int | nn.Module | None                # a name, a block of a ViT, a module, or the default
 NO_CLASS = -1       # the target where there are no classes, or nobody said which
 INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
 
@@ -17,7 +22,7 @@ _borrowed = {}          # modules in eval mode that will be in training mode aga
 WRAPPERS = nn.DataParallel, nn.parallel.DistributedDataParallel
 
 
-def unwrapped(model) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """The network inside the wrappers of torch.compile and DataParallel, in which hooks do not work.
 
     TypeError for what is no nn.Module, and for a network made by torch.jit, whose layers are hidden.
@@ -33,7 +38,7 @@ def unwrapped(model) -> nn.Module:
 
 
 @contextmanager
-def undisturbed(model):
+def undisturbed(model: nn.Module) -> Iterator[None]:
     """Eval mode inside, every module's own mode back afterwards, also when something is raised.
 
     Several threads may be inside with one module: it goes back into training mode when the last of them leaves.
@@ -56,7 +61,7 @@ def undisturbed(model):
 
 
 @contextmanager
-def channel_errors(model, image):
+def channel_errors(model: nn.Module, image: Tensor) -> Iterator[None]:
     """Inside, a RuntimeError of torch becomes a ValueError if the image has other channels than the network takes."""
     try:
         yield
@@ -69,7 +74,7 @@ def channel_errors(model, image):
 
 
 @contextmanager
-def hooked(hooks):
+def hooked(hooks: Iterable[tuple[Callable, Callable]]) -> Iterator[None]:
     """Inside, hooks act on what this thread runs; afterwards they are removed. hooks: [(module.register_…_hook, hook)].
 
     Another thread may run the same module meanwhile, or copy it with its hooks. In that thread they do nothing.
@@ -92,7 +97,7 @@ def hooked(hooks):
                 handle.remove()
 
 
-def copy_of(model, dtype=None) -> nn.Module:
+def copy_of(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """A deep copy in the model's own mode and its own or another dtype. Threads may share the model."""
     with _lock, torch.inference_mode(False):        # or the weights of the copy could not be differentiated through
         copy = deepcopy(model).to(dtype)
@@ -101,7 +106,7 @@ def copy_of(model, dtype=None) -> nn.Module:
     return copy
 
 
-def as_the_weights(image, model) -> Tensor:
+def as_the_weights(image: Tensor, model: nn.Module) -> Tensor:
     """An image (B,3,H,W) on the device and in the precision of the model's weights.
 
     ValueError for what is no such tensor of floats, and for NaN, infinity or numbers that the precision cannot hold.
@@ -120,12 +125,12 @@ def as_the_weights(image, model) -> Tensor:
     return converted.clone() if converted.is_inference() else converted
 
 
-def is_plain(tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor is dense: not sparse, nested, quantised or meta."""
     return not (tensor.is_nested or tensor.is_quantized or tensor.is_meta) and tensor.layout == torch.strided
 
 
-def short_repr(value) -> str:
+def short_repr(value: Any) -> str:
     """The repr of a value for a message: at most 80 letters, in one line."""
     return shorten(repr(value), 80)
 
@@ -137,13 +142,13 @@ def _what(given):
     return str(tuple(given.shape)) if hasattr(given, "shape") else type(given).__name__
 
 
-def all_finite(values) -> bool:
+def all_finite(values: Tensor) -> bool:
     """Whether no number of a tensor is NaN or infinite. One pass, which takes a twentieth of isfinite().all()."""
-    low, high = values.detach().aminmax()
-    return bool((low > -torch.inf) & (high < torch.inf))        # neither is true of NaN
+    low, high = values.detach().aminmax()       # both are NaN if one number is
+    return math.isfinite(low) and math.isfinite(high)
 
 
-def gradient(score, tensor, layer) -> Tensor:
+def gradient(score: Tensor, tensor: Tensor, layer: str) -> Tensor:
     """The gradient of the scores (B,1) of B images with respect to a tensor of them, the output of a layer.
 
     One image's score does not depend on another image, so the gradient of the sum holds each image's own.
@@ -158,7 +163,7 @@ def gradient(score, tensor, layer) -> Tensor:
     return found
 
 
-def check_finite(model, image, **recorded):
+def check_finite(model: nn.Module, image: Tensor, **recorded: Tensor) -> None:
     """ValueError if a tensor that a network computed for an image holds NaN or infinity; it says what causes them.
 
     recorded: the tensors, by the names that they have in the message.
@@ -175,7 +180,7 @@ def check_finite(model, image, **recorded):
                              f"made; {why}")
 
 
-def logits_of(model, images) -> Tensor:
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (N,C) of images (N,3,H,W), float32, without a graph. The model runs in eval mode and is left as it was.
 
     Threads may share the model. ValueError for NaN or infinity.
@@ -187,7 +192,7 @@ def logits_of(model, images) -> Tensor:
     return logits
 
 
-def logits_in(output) -> Tensor:
+def logits_in(output: Any) -> Tensor:
     """The logits (B,C) in what a network returns: a tensor, or an object with a tensor `logits`. ValueError if none."""
     logits = getattr(output, "logits", output)
     if isinstance(logits, torch.Tensor) and logits.dim() == 2 and logits.is_floating_point():
@@ -198,7 +203,7 @@ def logits_in(output) -> Tensor:
     raise ValueError(f"the model returns {shape}, not logits (B,C)")
 
 
-def pick_target(logits, target) -> Tensor:
+def pick_target(logits: Tensor, target: Target) -> Tensor:
     """Logits (B,C) and None, one class, or B classes -> int64 (B,). None means each image's top class.
 
     ValueError for a class that the network does not have.
@@ -212,7 +217,7 @@ def pick_target(logits, target) -> Tensor:
     return given.to(logits.device)
 
 
-def class_indices(target, B) -> Tensor:
+def class_indices(target: int | Sequence[int] | Tensor, B: int) -> Tensor:
     """An integer, or B of them -> int64 (B,). ValueError for anything else. The number of classes is not checked."""
     try:
         given = target if isinstance(target, torch.Tensor) else torch.as_tensor(target, device="cpu")
@@ -225,7 +230,7 @@ def class_indices(target, B) -> Tensor:
     return given.long().expand(B).clone()      # the caller's tensor may change later
 
 
-def index_in(what, index, count) -> int:
+def index_in(what: str, index: int, count: int) -> int:
     """0 <= index < count, from an index that may count from the end. ValueError, with the range, if it does not fit.
 
     what: the word for it in the message, such as "layer".

@@ -3,19 +3,20 @@
 Queries, keys and values are each (B,M,T,D/M), as the network's projection gives them, before any scaling.
 """
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from minixai.trace.common import hooked
 
 
-def scores_of(queries, keys) -> Tensor:
+def scores_of(queries: Tensor, keys: Tensor) -> Tensor:
     """(B,M,T,T): q·k / sqrt(D/M). Their softmax is the attention."""
     return (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-2, -1)
 
 
-def value_norms_of(values, out) -> Tensor:
+def value_norms_of(values: Tensor, out: Tensor) -> Tensor:
     """(B,M,T): the length of each token's value after the output projection (Kobayashi et al. 2020).
 
     That is the length of the vector that a head adds where its attention to the token is 1.
@@ -27,7 +28,7 @@ def value_norms_of(values, out) -> Tensor:
     return (values @ of_each_head).norm(dim=-1)
 
 
-def score_gradients_of(attention, attention_gradients) -> Tensor:
+def score_gradients_of(attention: Tensor, attention_gradients: Tensor) -> Tensor:
     """The gradient with respect to the scores, by the derivative of the softmax: a (g - sum of a g over the row).
 
     Both arguments, and the result, are (…,T,T). A score that rises lowers all other attention of its row, so the row's
@@ -38,7 +39,7 @@ def score_gradients_of(attention, attention_gradients) -> Tensor:
 
 
 @contextmanager
-def outputs_of(modules):
+def outputs_of(modules: list[nn.Module]) -> Iterator[list[Tensor]]:
     """A list to which each of the modules adds its output when the network runs inside."""
     outputs = []
     with hooked([(module.register_forward_hook, lambda module, inputs, output: outputs.append(output))

@@ -25,17 +25,17 @@ class Network:
         recorded = {name: getattr(self, name) for name in ("image", "target", "layer", "score", "capture")}
         return record_cnn(self.model, **{**recorded, **changes})
 
-    def of(self, images) -> Tensor:
+    def of(self, images: Tensor) -> Tensor:
         """Images (N,3,H,W) -> logits (N,C), float32. ValueError for NaN or infinity."""
         return logits_of(self.model, images)
 
-    def after(self, maps, index) -> Tensor:
+    def after(self, maps: Tensor, index: int) -> Tensor:
         """Feature maps (N,K,h,w) in place of those that the layer returned for image `index` -> logits (N,C)."""
         maps = maps.to(self.image)
         with undisturbed(self.model), torch.no_grad():
             return self._logits_from(maps, self.image[index].expand(len(maps), -1, -1, -1))
 
-    def curvature_along(self, maps) -> Tensor:
+    def curvature_along(self, maps: Tensor) -> Tensor:
         """H A (B,K,h,w): how the score's gradient changes along A, the feature maps (B,K,h,w) of all images.
 
         H is the Hessian of the score with respect to A, and too large to build; its product with one vector is the

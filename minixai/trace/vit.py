@@ -2,15 +2,18 @@
 
 A reader finds the attention in a network: OurViT below in ours, foreign/vit.py in other people's.
 """
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minixai.networks.vit import ViT
 from minixai.score import class_score
 from minixai.trace.common import (
     NO_CLASS,
+    Target,
     as_the_weights,
     channel_errors,
     check_finite,
@@ -41,8 +44,9 @@ class VitTrace:
     value_norms: Tensor | None = None       # (B,L,M,T), the length of each token's value after the output projection
 
 
-def record_vit(model, image, target=None, layer=None, head=None, gradients=False, score=class_score,
-               also=()) -> VitTrace:
+def record_vit(model: nn.Module, image: Tensor, target: Target = None, layer: int | None = None,
+               head: int | None = None, gradients: bool = False, score: Callable = class_score,
+               also: Sequence[str] = ()) -> VitTrace:
     """A1: run a ViT once and record the attention of every layer and head. The model is left as it was.
 
     Threads may share the model.
@@ -82,7 +86,7 @@ def record_vit(model, image, target=None, layer=None, head=None, gradients=False
                     grid=grid, size=tuple(image.shape[-2:]))
 
 
-def reader_of(model):
+def reader_of(model: nn.Module) -> Any:
     """The reader of this model's attention. TypeError if there is none.
 
     A reader has `layers`, `heads`, `classes` (0 without a class head) and the four methods of OurViT.
@@ -97,7 +101,7 @@ def reader_of(model):
                     f"{type(model).__name__} is not built like one, for a CNN use gradcam")
 
 
-def is_vit(model) -> bool:
+def is_vit(model: nn.Module) -> bool:
     """Whether the attention of this model can be read."""
     try:
         reader_of(model)
@@ -106,18 +110,18 @@ def is_vit(model) -> bool:
     return True
 
 
-def must_have_classes(model):
+def must_have_classes(model: nn.Module) -> None:
     """ValueError if the ViT has no class head."""
     if not reader_of(model).classes:
         raise ValueError("this network has no class head: no target to choose, and no score to differentiate")
 
 
-def token_layout(model, image) -> tuple:
+def token_layout(model: nn.Module, image: Tensor) -> tuple[int, tuple[int, int]]:
     """(prefix tokens, (gh,gw)) of a ViT for images (B,3,H,W): the prefix comes first, then the patches row by row."""
     return reader_of(model).token_layout(image)
 
 
-def token_layer(model, block=None) -> str:
+def token_layer(model: nn.Module, block: int | None = None) -> str:
     """The dotted name of the norm in front of a block's attention (default: the last block's).
 
     After the last attention the class head reads the CLS token alone, so the patches have no gradient there.
@@ -134,15 +138,15 @@ class OurViT:
         self.model = model
         self.layers, self.heads, self.classes = len(model.blocks), model.blocks[0].attention.heads, model.classes
 
-    def token_layout(self, image):
+    def token_layout(self, image: Tensor) -> tuple[int, tuple[int, int]]:
         """Image (B,3,H,W) -> (prefix tokens, (gh,gw))."""
         return self.model.prefix_tokens, self.model.grid(image)
 
-    def token_layer(self, block):
+    def token_layer(self, block: int) -> str:
         """The dotted name of the norm in front of a block's attention."""
         return f"blocks.{block}.norm1"
 
-    def run(self, image, also=()):
+    def run(self, image: Tensor, also: Sequence[str] = ()) -> tuple[Tensor, list[Tensor], dict[str, list[Tensor]]]:
         """Image -> logits (B,C), L attentions (B,M,T,T), {name: L tensors}: `also` names scores and value_norms.
 
         The attentions are those that the logits were computed from, so that the logits can be differentiated by them.

@@ -54,11 +54,11 @@ class AttentionRecorder(TorchFunctionMode):
         return result
 
     @property
-    def attentions(self):
+    def attentions(self) -> list[torch.Tensor]:
         """L tensors (B,M,T,T)."""
         return [seen.attention for seen in self.layers]
 
-    def close(self):
+    def close(self) -> None:
         """ValueError if there is a softmax that did not multiply values."""
         if self.open:
             raise ValueError("this network changes its attention between the softmax and the values (as talking heads "

@@ -3,6 +3,7 @@
 A network of ours comes here for a layer inside a stage, or for another CaptureMode than the usual one. A ViT comes here
 for CAM methods, which read its tokens as feature maps.
 """
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from numbers import Integral
@@ -10,8 +11,10 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from minixai.trace.cnn import CnnTrace, LazyNetwork
+from minixai.trace.cnn import CaptureMode, CnnTrace, LazyNetwork
 from minixai.trace.common import (
+    Layer,
+    Target,
     as_the_weights,
     channel_errors,
     check_finite,
@@ -25,7 +28,8 @@ from minixai.trace.foreign.tokens import channels_last, fold, unfold, with_first
 from minixai.trace.vit import is_vit, must_have_classes, token_layer, token_layout
 
 
-def record_by_hook(model, image, target, layer, score, capture) -> CnnTrace:
+def record_by_hook(model: nn.Module, image: Tensor, target: Target, layer: Layer, score: Callable,
+                   capture: CaptureMode) -> CnnTrace:
     """C1: as record_cnn, for every network and layer. model: unwrapped."""
     if not isinstance(layer, str | nn.Module | Integral | None):
         raise ValueError(f"a layer is a name, a module, or the index of a ViT's block; got a {type(layer).__name__}")
@@ -119,7 +123,7 @@ def _as_maps(model, image, output, name):
     return partial(fold, prefix_tokens=prefix_tokens, grid=(gh, gw))
 
 
-def logits_instead(model, image, layer, maps) -> Tensor:
+def logits_instead(model: nn.Module, image: Tensor, layer: str, maps: Tensor) -> Tensor:
     """The logits (B,C) of a forward pass in which the last run of the layer returns the given maps (B,K,h,w)."""
     module = model.get_submodule(layer)
     runs = 0

@@ -1,11 +1,12 @@
 """Which layers of a network return feature maps, in the order in which they run."""
 import torch
+from torch import Tensor, nn
 
 from minixai.networks.cnn import CNN
 from minixai.trace.common import as_the_weights, hooked, undisturbed
 
 
-def feature_layers(model, image) -> list[str]:
+def feature_layers(model: nn.Module, image: Tensor) -> list[str]:
     """Dotted names of the modules whose output is feature maps (B,K,h,w) larger than one cell, in order of their runs.
 
     One forward pass of the first image; the model is left as it was. Threads may share it.
@@ -24,7 +25,7 @@ def feature_layers(model, image) -> list[str]:
     return list(dict.fromkeys(seen))        # a module that runs twice is one layer
 
 
-def layers_to_compare(model, image, layer, most=16) -> list[str]:
+def layers_to_compare(model: nn.Module, image: Tensor, layer: str, most: int = 16) -> list[str]:
     """Names of up to `most` other layers that may have been read by mistake; image: (B,3,H,W).
 
     Of a network of ours the stages come first, then what is inside the named stage. Of another network the layers

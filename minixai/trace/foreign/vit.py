@@ -2,8 +2,10 @@
 
 The modules of a network show where its blocks are. The number of tokens and patches is found in a forward pass.
 """
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minixai.networks.cnn import CNN
 from minixai.trace.common import logits_in
@@ -14,7 +16,7 @@ HEADS = ("head", "heads", "head_dist", "classifier", "cls_classifier", "distilla
 POOLED = ("avg", "avgmax", "max")       # timm's names for heads that read the patches, CLS among them or not
 
 
-def reader_for(model):
+def reader_for(model: nn.Module) -> "ForeignViT | None":
     """A reader of this network's attention, or None if it is not built like a ViT.
 
     TypeError for Swin and CaiT, whose attention has no matrix between all tokens to read.
@@ -62,7 +64,7 @@ class ForeignViT:
         blocks = model.get_submodule(path)
         self.layers, self.heads, self.classes = len(blocks), _heads(blocks[0]), _classes(model)
 
-    def token_layout(self, image):
+    def token_layout(self, image: Tensor) -> tuple[int, tuple[int, int]]:
         """Image (B,3,H,W) -> (prefix tokens, (gh,gw)), found in a pass that ends at the first attention."""
         with torch.no_grad(), AttentionRecorder(last=0) as recorder:
             try:
@@ -71,12 +73,12 @@ class ForeignViT:
                 pass
         return self._layout(recorder, B=1)
 
-    def token_layer(self, block):
+    def token_layer(self, block: int) -> str:
         """The dotted name of the norm in front of a block's attention."""
         names = [name for name, _ in self.model.get_submodule(self.path).named_children()]
         return f"{self.path}.{names[block]}.{self.norm}"
 
-    def run(self, image, also=()):
+    def run(self, image: Tensor, also: Sequence[str] = ()) -> tuple[Tensor, list[Tensor], dict[str, list[Tensor]]]:
         """Image -> logits (B,C), L attentions (B,M,T,T), {"scores": L tensors (B,M,T,T)}."""
         if "value_norms" in also:
             raise ValueError(f"value norms are recorded from minixai's own ViT, not from a {self.name}")
