@@ -20,10 +20,11 @@ from minixai.gradcam import Cam
 from minixai.recipe import reads, reads_class
 from minixai.trace import NO_CLASS, VitTrace
 from minixai.trace.common import all_finite
-from minixai.verification.compare import CLOSE, EXACT, Comparison
+from minixai.verification.compare import CLOSE, EXACT, Comparison, Entry
+from minixai.verification.finish import finished_otherwise
 from minixai.verification.rounding import within_rounding
 from minixai.verification.saved_map import ColouredMap, read_map
-from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, candidates_with
+from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, candidates_with, coarse_maps
 from minixai.verification.verdict import Finding, Verdict
 
 MISTAKES_AT_ONCE = 2
@@ -63,6 +64,8 @@ def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.M
             ours = _heatmap(recipe, right)
         equals = comparison.equals()
         moved = within_rounding(comparison, model, image, record) if comparison.best() > CLOSE else []
+        if comparison.best() > CLOSE and not moved and len(image) == 1:
+            moved = finished_otherwise(theirs.values[0], coarse_maps(method, traces, head))
     return _verdict(comparison, moved or equals, ours, question, _left_out(method))
 
 
@@ -125,8 +128,8 @@ def _verdict(comparison, entries, ours, question, left_out):
     """The Verdict on these entries. ours: (B,H,W), or (1,H,W,3) for pictures in colours."""
     theirs, apart, where = comparison.theirs, float("inf"), None
     findings = _findings(entries)
-    explained = bool(entries) and (entries[0].difference <= comparison.close or hasattr(entries[0], "rounding"))
-    agrees = explained and not findings[0].mistakes
+    explained = bool(entries) and (entries[0].difference <= comparison.close or not isinstance(entries[0], Entry))
+    agrees = explained and not findings[0].mistakes and not findings[0].finish
     if theirs.shape == ours.shape:
         off = (theirs - ours).abs()
         apart = float(off.max() / ours.abs().max().clamp(min=1e-30)) if off.any() else 0.0
@@ -153,7 +156,8 @@ def _finding(group):
     if any(not profile.departs for profile in profiles):
         departs = {}        # one that follows the paper gives the same map
     return Finding(group[0].candidate.mistakes, tuple(dict.fromkeys(profile.name for profile in profiles)),
-                   group[0].difference, tuple(departs), getattr(group[0], "rounding", 0.0))
+                   group[0].difference, tuple(departs), getattr(group[0], "rounding", 0.0),
+                   getattr(group[0], "finish", None))
 
 
 def _question(method, trace, model):

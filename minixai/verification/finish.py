@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minixai.verification.search import Branch, Candidate
+
 FEW = 16                # rows and columns of the grid of pixels on which all coarse maps are compared
 KEPT = 40               # of them, those that are compared on the whole map
 MOST = 20_000           # pixels of a larger map that are compared
@@ -297,3 +299,47 @@ def _pixels(finish, theirs, coarse):
     ours = (R @ coarse[finish.index] @ C.T).flatten()
     some = slice(None, None, max(1, theirs.numel() // MOST))
     return (-ours if finish.inverted else ours)[some], theirs.flatten()[some]
+
+
+# ---------------------------------------------------------------- the verdict's entries
+
+EXPLAINED, WORST = 0.01, 0.15       # the largest mean and largest single error of a map that a finish explains
+TIED = 3                            # causes whose error is this many times the smallest cannot be told apart
+CELLS = 4                           # a coarse map with fewer different values can be bent into almost any map
+
+
+class Finished(NamedTuple):
+    """A candidate whose coarse map gives theirs with another finish."""
+    difference: float
+    candidate: Candidate
+    finish: Finish
+
+
+def finished_otherwise(theirs: Tensor, branches: list[Branch]) -> list[Finished]:
+    """The candidates of which theirs (H,W) can be made by an enlargement and a curve, those with the fewest mistakes.
+
+    branches: from `coarse_maps`. All whose errors are alike are in the list; it is empty if none comes near.
+    """
+    theirs = theirs.double()
+    groups = {}
+    for branch in branches:
+        coarse = branch.values["coarse"][0]
+        if len(coarse.unique()) >= CELLS:
+            groups.setdefault(coarse.shape, []).append(branch)
+    found = []
+    for group in groups.values():
+        coarse = torch.stack([branch.values["coarse"][0] for branch in group])
+        for finish in estimate(theirs, coarse):
+            found.append((finish, group[finish.index], coarse))
+    found = [one for one in found if one[0].mean <= EXPLAINED and one[0].worst <= WORST]
+    if not found:
+        return []
+    limit = TIED * max(min(finish.mean for finish, _, _ in found), 1e-4)
+    tied, seen = [], set()
+    for finish, branch, coarse in sorted(found, key=lambda one: one[0].mean):
+        if finish.mean <= limit and id(branch) not in seen:
+            seen.add(id(branch))
+            finish = named(finish, theirs, coarse)
+            tied += [Finished(finish.mean, candidate, finish) for candidate in branch.candidates]
+    fewest = min(len(one.candidate.mistakes) for one in tied)
+    return [one for one in tied if len(one.candidate.mistakes) == fewest]

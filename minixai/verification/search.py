@@ -206,6 +206,22 @@ def branches_of(candidates: Iterable[Candidate], traces: Traces) -> list[Branch]
     return branches
 
 
+def coarse_maps(method: str, traces: Traces, head: int | None = None) -> list[Branch]:
+    """A Branch for each different coarse map (1,h,w) that the profiles give, without and with one mistake before M1."""
+    candidates = [one for count in (0, 1) for one in candidates_with(count, method, traces, head)
+                  if not any(mistake.stage in ("M1", "M2") for mistake, _ in one.mistakes)]
+    different = {}
+    for branch in branches_of(candidates, traces):
+        coarse = branch.values["coarse"][0]
+        relative = coarse / coarse.abs().max().clamp(min=1e-30)
+        key = (*coarse.shape, (1e4 * relative).round().to(torch.int32).numpy().tobytes())
+        if key in different:
+            different[key].candidates.extend(branch.candidates)
+        else:
+            different[key] = Branch(branch.values, list(branch.candidates))
+    return list(different.values())
+
+
 def _grow(node, fields, values, asked, path=()):
     for function, below in node.items():
         if function is None:

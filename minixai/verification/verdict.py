@@ -4,6 +4,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from minixai.verification.finish import Finish
+
 NAMED = 6               # of equal findings, that many are named in words; all are in `findings`
 NOWHERE_NEAR = 0.3      # of the largest value: a candidate further away than this says nothing about the map
 
@@ -16,6 +18,7 @@ class Finding:
     difference: float       # the largest, as a share of the map's span
     departs: tuple = ()     # how those profiles depart from the paper
     rounding: float = 0.0   # how far rounding moves this map, if the two count as the same for that reason
+    finish: Finish | None = None    # how the coarse map was enlarged and its values changed, if no profile does so
 
     def __str__(self):
         return " and ".join(f"{mistake.stage}: {mistake.name}" + (f" ({which})" if which else "")
@@ -73,8 +76,12 @@ def _agreement(verdict):
 
 
 def _causes(verdict):
-    yield f"differs: this is not {verdict.question}{_empty(verdict)}{_apart(verdict)}"
     findings = verdict.findings
+    if not findings[0].mistakes:
+        yield f"the coarse map of {verdict.question}, finished otherwise{_apart(verdict)}"
+        yield from _finish(findings[0])
+        return
+    yield f"differs: this is not {verdict.question}{_empty(verdict)}{_apart(verdict)}"
     if len(findings) == 1:
         yield "  the cause:"
     elif _is_empty(verdict):
@@ -89,6 +96,15 @@ def _causes(verdict):
     if len(findings) > NAMED:
         yield f"  and {len(findings) - NAMED} more, all in verdict.findings"
     yield from _rounding(findings[0])
+    if findings[0].finish:
+        yield from _finish(findings[0])
+
+
+def _finish(finding):
+    finish = finding.finish
+    yield f"  M1 and M2, estimated from the map: {finish}"
+    yield (f"  so made, ours is off theirs by {finish.mean:.1g} of its span (root mean square), by {finish.worst:.1g} "
+           "at the worst pixel")
 
 
 def _nothing(verdict):
