@@ -57,16 +57,19 @@ def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.M
         if isinstance(theirs, ColouredMap):
             return _of_a_picture(theirs, method, traces, head, _heatmap(recipe, right), question, right)
         comparison = _searched(theirs, method, traces, head)
-        if not comparison.fitting:
+        entries = comparison.equals()
+        if comparison.best() > CLOSE:
+            moved = within_rounding(comparison, model, image, record)
+            # One enlargement and one curve for all images of a batch would have to be found together.
+            finished = finished_otherwise(theirs.values[0], coarse_maps(method, traces, head)) if maps == 1 else []
+            found = [some for some in (moved, finished) if some]
+            entries = min(found, key=lambda some: len(some[0].candidate.mistakes), default=entries)
+        if not comparison.fitting and not entries:
             raise ValueError(_sizes(theirs.values.shape[-2:], right))
         ours = comparison.ours
         if ours is None or not all_finite(ours):
             ours = _heatmap(recipe, right)
-        equals = comparison.equals()
-        moved = within_rounding(comparison, model, image, record) if comparison.best() > CLOSE else []
-        if comparison.best() > CLOSE and not moved and len(image) == 1:
-            moved = finished_otherwise(theirs.values[0], coarse_maps(method, traces, head))
-    return _verdict(comparison, moved or equals, ours, question, _left_out(method))
+    return _verdict(comparison, entries, ours, question, _left_out(method))
 
 
 def _heatmap(recipe, trace):

@@ -31,7 +31,7 @@ SPAN_OF_BLUR = 4        # standard deviations at which scipy.ndimage cuts a Gaus
 
 def box(x: Tensor) -> Tensor:
     """The kernel of nearest neighbour."""
-    return ((-0.5 <= x) & (x < 0.5)).double()
+    return ((-0.5 < x) & (x <= 0.5)).double()
 
 
 def triangle(x: Tensor) -> Tensor:
@@ -177,10 +177,12 @@ def curve_name(ours: Tensor, theirs: Tensor, off: float) -> str:
         return f"a threshold: the upper of two values for {_percent(highest)} of the pixels"
     if _off_a_line(ours, theirs) <= allowed:
         return ""
-    bottom, top = ours[lowest].max(), ours[highest].min()
-    if bottom < top and _off_a_line(ours.clamp(bottom, top), theirs) <= allowed:
-        return f"cut off at both ends: {_percent(ours <= bottom)} of the pixels below, {_percent(ours >= top)} above"
-    if not lowest.all() and _off_a_line(ours[~lowest], theirs[~lowest]) <= allowed:
+    between = ~lowest & ~highest
+    slope, offset = _line(ours[between], theirs[between])
+    cut = (slope * ours + offset).clamp(levels[0], levels[-1])
+    if (cut - theirs).pow(2).mean().sqrt() <= allowed * span:
+        return f"cut off at both ends: {_percent(lowest)} of the pixels below, {_percent(highest)} above"
+    if _off_a_line(ours[~lowest], theirs[~lowest]) <= allowed:
         return f"the lowest {_percent(lowest)} of the pixels set to one value"
     scaled = (ours - ours.min()) / (ours.max() - ours.min())
     for name, (function, low, high) in CURVES.items():
@@ -204,11 +206,17 @@ def _best_parameter(function, low, high, ours, theirs):
     return float(tried[best]), float(apart[best])
 
 
+def _line(x, y):
+    """(slope, offset) of the straight line through points (P) with the least mean square error."""
+    centred = x - x.mean()
+    slope = (centred * (y - y.mean())).sum() / (centred * centred).sum().clamp(min=1e-30)
+    return slope, y.mean() - slope * x.mean()
+
+
 def _off_a_line(ours, theirs):
     """Root of the mean square by which theirs is off the best straight line of ours, as a share of its span."""
-    x, y = ours - ours.mean(), theirs - theirs.mean()
-    slope = (x * y).sum() / (x * x).sum().clamp(min=1e-30)
-    return (y - slope * x).pow(2).mean().sqrt() / (theirs.max() - theirs.min())
+    slope, offset = _line(ours, theirs)
+    return (theirs - slope * ours - offset).pow(2).mean().sqrt() / (theirs.max() - theirs.min())
 
 
 # ---------------------------------------------------------------- the search
