@@ -311,7 +311,9 @@ def _pixels(finish, theirs, coarse):
 
 # ---------------------------------------------------------------- the verdict's entries
 
-EXPLAINED, WORST = 0.01, 0.15       # the largest mean and largest single error of a map that a finish explains
+EXPLAINED = 0.001                   # the largest mean error of a map that a finish explains
+OF_8_BITS = 0.01                    # that of a map with at most 256 different values, which may have been a JPEG
+WORST = 15                          # the largest error of a pixel is at most this many times as large
 TIED = 3                            # causes whose error is this many times the smallest cannot be told apart
 CELLS = 4                           # a coarse map with fewer different values can be bent into almost any map
 
@@ -339,7 +341,8 @@ def finished_otherwise(theirs: Tensor, branches: list[Branch]) -> list[Finished]
         coarse = torch.stack([branch.values["coarse"][0] for branch in group])
         for finish in estimate(theirs, coarse):
             found.append((finish, group[finish.index], coarse))
-    found = [one for one in found if one[0].mean <= EXPLAINED and one[0].worst <= WORST]
+    allowed = OF_8_BITS if len(theirs.unique()) <= 256 else EXPLAINED
+    found = [one for one in found if one[0].mean <= allowed and one[0].worst <= WORST * allowed]
     if not found:
         return []
     limit = TIED * max(min(finish.mean for finish, _, _ in found), 1e-4)
