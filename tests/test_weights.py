@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import FrozenInstanceError, replace
 from functools import partial
 from pathlib import Path
+from shutil import copy
 
 import pytest
 import torch
@@ -153,6 +154,36 @@ def test_the_cache_folder_is_the_users_choice(monkeypatch, own, shared, expected
     monkeypatch.setenv("MINIXAI_CACHE", own)
     monkeypatch.setenv("XDG_CACHE_HOME", shared)
     assert registry.weights_path("dinov2_small") == Path(expected).expanduser() / "dinov2_small.pt"
+
+
+def test_the_table_of_networks_says_how_to_get_the_weights_of_each(installed, monkeypatch, tmp_path):
+    name, path = installed
+    copy(Path(registry.__file__).parents[1] / "weights" / "imagenet_classes.txt", tmp_path)
+    monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
+
+    def row(name):
+        table, _, note = registry.describe().partition("\n\n")
+        assert note == ("* published weights, in a checkout of minixai: python -m weights_scripts.convert NAME "
+                        "--download")
+        start = next(i for i, line in enumerate(table.splitlines()) if line.startswith(f"{name} "))
+        return [line.strip() for line in table.splitlines()[start:start + 3]]
+
+    assert row("resnet50") == [f"{'resnet50':20s}ResNet-50, 25.6 M weights",
+                               "architecture only, random weights: minixai.build; published ones: see * below",
+                               "input 224x224, 1000 classes, layers: stem layer1 layer2 layer3 layer4"]
+    not_fetched = "not fetched yet: in a checkout of minixai, python -m weights_scripts.dinov2_small"
+    assert row("dinov2_small")[1:] == [not_fetched, "input 448x448, no classes, layers: blocks 0 to 11"]
+    assert row(name)[1] == "ready to load"
+    (tmp_path / "dinov2_small.pt").touch()
+    path.unlink()
+    assert row("dinov2_small")[1] == "ready to load" and row(name)[1] == "missing from this installation"
+
+
+def test_what_was_saved_on_another_device_is_read_on_this_one(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:7")
+        torch.save({"weight": torch.ones(3)}, tmp_path / "mine.pt")
+    assert read_state_dict(tmp_path / "mine.pt")["weight"].device.type == "cpu"
 
 
 class Evil:

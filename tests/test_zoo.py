@@ -20,6 +20,20 @@ PUBLISHED = {       # numbers of weights, from the libraries' documentation
     "vgg16": 138_357_544,
     "efficientnet_lite0": 4_652_008,
 }
+# name: weights, heads, image size, patch size, antialias, as the published models have them. A prefix token and its
+# position count once, and DINOv2's mask token, which only training uses, does not.
+PUBLISHED_VITS = {
+    "deit_tiny": (5_717_224, 3, 224, 16, True),
+    "vit_small": (22_050_280, 6, 224, 16, True),
+    "vit_base": (86_566_888, 12, 224, 16, True),
+    "dino_small": (21_665_280, 6, 224, 16, False),
+    "dino_small8": (21_669_888, 6, 224, 8, False),
+    "dino_base": (85_797_888, 12, 224, 16, False),
+    "dinov2_small": (22_055_808, 6, 518, 14, False),
+    "dinov2_base": (86_578_944, 12, 518, 14, False),
+    "dinov2_small_reg": (22_057_344, 6, 518, 14, True),
+    "dinov2_base_reg": (86_582_016, 12, 518, 14, True),
+}
 # Channels at width 1/8, and how much smaller than the image the map is.
 STAGES = {
     "resnet18": dict(stem=(8, 4), layer1=(8, 4), layer2=(16, 8), layer3=(32, 16), layer4=(64, 32)),
@@ -52,6 +66,18 @@ def test_number_of_weights_is_the_published_one(name):
     with torch.device("meta"):      # shapes without memory
         model = getattr(zoo, name)()
     assert sum(weights.numel() for weights in model.parameters()) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED_VITS)
+def test_a_vit_has_the_published_number_of_weights_heads_and_patches(name):
+    with torch.device("meta"):
+        model = minixai.build(name)
+    weights, heads, image_size, patch_size, antialias = PUBLISHED_VITS[name]
+    assert sum(parameter.numel() for parameter in model.parameters()) == weights
+    assert {block.attention.heads for block in model.blocks} == {heads}
+    assert model.grid(torch.zeros(1, 3, image_size, image_size)) == model.positions.shape[-2:] == (
+        image_size // patch_size, image_size // patch_size)
+    assert model.antialias == antialias
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -87,19 +113,20 @@ def test_no_stage_overwrites_what_it_is_given(name):
 
 @pytest.mark.parametrize("size", range(1, 12))
 @pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @torch.no_grad()
-def test_same_padding_gives_ceil_of_half_with_the_odd_zero_at_the_end(kernel, size):
+def test_same_padding_gives_ceil_of_a_share_with_the_odd_zero_at_the_end(stride, kernel, size):
     """The rule is TensorFlow's; the loop below is written from its documentation."""
     torch.manual_seed(0)
-    conv, image = zoo.SameConv2d(1, 1, kernel, stride=2, bias=False), torch.rand(1, 1, size, size)
-    positions = (size + 1) // 2
-    zeros = max((positions - 1) * 2 + kernel - size, 0)
+    conv, image = zoo.SameConv2d(1, 1, kernel, stride=stride, bias=False), torch.rand(1, 1, size, size)
+    positions = (size + stride - 1) // stride
+    zeros = max((positions - 1) * stride + kernel - size, 0)
     expected = torch.zeros(positions, positions)
     for y in range(positions):
         for x in range(positions):
             for i in range(kernel):
                 for j in range(kernel):
-                    at_y, at_x = 2 * y + i - zeros // 2, 2 * x + j - zeros // 2
+                    at_y, at_x = stride * y + i - zeros // 2, stride * x + j - zeros // 2
                     if 0 <= at_y < size and 0 <= at_x < size:
                         expected[y, x] += conv.weight[0, 0, i, j].item() * image[0, 0, at_y, at_x]
     assert conv(image)[0, 0].shape == expected.shape
