@@ -192,6 +192,7 @@ def test_a_term_is_gradient_times_what_was_added():
 def test_what_only_rounding_adds_is_no_bias_term():
     x = torch.full((2, 3, 4, 4), 100.0)                         # of 100, a hundred-thousandth is 1e-3
     assert bias_term(Plus(1e-4), x) is None and bias_term(AndItsSize(), x) is None
+    assert bias_term(nn.Hardshrink(150), x) is None             # 0 here, and 200 for twice as much
     torch.testing.assert_close(bias_term(Plus(1e-2), x), torch.full_like(x, 1e-2), rtol=1e-2, atol=0)
 
 

@@ -9,6 +9,7 @@ import minixai
 from minixai.images import open_image
 from minixai.networks import zoo
 from minixai.networks.cnn import Residual, small_cnn
+from minixai.networks.vit import SIZES, ViT
 from weights_scripts.convert_cnn import from_torchvision_resnet
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +79,12 @@ def test_a_vit_has_the_published_number_of_weights_heads_and_patches(name):
     assert model.grid(torch.zeros(1, 3, image_size, image_size)) == model.positions.shape[-2:] == (
         image_size // patch_size, image_size // patch_size)
     assert model.antialias == antialias
+
+
+@pytest.mark.parametrize("name", [name for name in SIZES if name.startswith("dinov2")])
+def test_the_factors_of_dinov2_start_at_one(name):
+    narrow = ViT(**SIZES[name] | dict(image_size=28, width=8, depth=2, heads=2))
+    assert all((scale.factor == 1).all() for block in narrow.blocks for scale in (block.scale1, block.scale2))
 
 
 @pytest.mark.parametrize("name", STAGES)
