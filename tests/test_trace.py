@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import minixai
 from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.trace import NO_CLASS, record_cnn, record_vit
-from minixai.trace.common import copy_of
+from minixai.trace.common import copy_of, undisturbed
 from tests.conftest import random_images, random_vit
 from tests.test_foreign import Theirs
 
@@ -241,6 +241,16 @@ def test_a_model_that_was_recorded_in_training_may_go_into_eval_mode_for_good():
     del model
     gc.collect()
     assert forgotten() is None
+
+
+def test_a_copy_made_during_a_recording_is_in_the_models_own_mode():
+    model = ours()
+    in_training(model)
+    modes = [module.training for module in model.modules()]
+    with undisturbed(model):
+        assert not any(module.training for module in model.modules())
+        assert [module.training for module in copy_of(model).modules()] == modes
+    assert len(set(modes)) == 2
 
 
 def test_the_callers_default_device_changes_nothing():
