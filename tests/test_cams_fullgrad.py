@@ -97,6 +97,11 @@ class AndItsSize(nn.Module):
         return x, x.shape
 
 
+class WithoutGradient(nn.Module):
+    def forward(self, x):
+        return x.detach() / 3
+
+
 class Plus(nn.Module):
     def __init__(self, constant):
         super().__init__()
@@ -194,6 +199,10 @@ def test_what_only_rounding_adds_is_no_bias_term():
     assert bias_term(Plus(1e-4), x) is None and bias_term(AndItsSize(), x) is None
     assert bias_term(nn.Hardshrink(150), x) is None             # 0 here, and 200 for twice as much
     torch.testing.assert_close(bias_term(Plus(1e-2), x), torch.full_like(x, 1e-2), rtol=1e-2, atol=0)
+
+
+def test_what_is_proportional_has_no_bias_term_though_it_has_no_gradient():
+    assert bias_term(WithoutGradient(), images()) is None
 
 
 def test_in_half_precision_a_layer_without_a_bias_has_no_bias_term():

@@ -8,7 +8,7 @@ from torch import nn
 import minixai
 from minixai.images import open_image
 from minixai.networks import zoo
-from minixai.networks.cnn import Residual, small_cnn
+from minixai.networks.cnn import ConvNorm, Residual, small_cnn
 from minixai.networks.vit import SIZES, ViT
 from weights_scripts.convert_cnn import from_torchvision_resnet
 
@@ -194,6 +194,11 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are():
     message = "no stage named 'stage9'; this network has stem, stage1, stage2, stage3, stage4$"
     with pytest.raises(ValueError, match=message):
         model.until(torch.zeros(1, 3, 16, 16), "stage9")
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+def test_a_convolution_with_its_norm_keeps_the_size_of_its_maps(kernel):
+    assert ConvNorm(3, 4, kernel)(torch.zeros(1, 3, 9, 11)).shape == (1, 4, 9, 11)
 
 
 def test_a_residual_block_keeps_the_size_of_its_maps_unless_told_otherwise():
