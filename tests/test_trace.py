@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import minixai
 from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.trace import NO_CLASS, record_cnn, record_vit
-from minixai.trace.common import copy_of, undisturbed
+from minixai.trace.common import copy_of, logits_of, undisturbed
 from tests.conftest import random_images, random_vit
 from tests.test_foreign import Theirs
 
@@ -251,6 +251,18 @@ def test_a_copy_made_during_a_recording_is_in_the_models_own_mode():
         assert not any(module.training for module in model.modules())
         assert [module.training for module in copy_of(model).modules()] == modes
     assert len(set(modes)) == 2
+
+
+def test_the_logits_alone_are_float32_finite_and_without_a_graph():
+    model, image = Foreign().double(), random_images()
+    logits = logits_of(model, image)
+    assert logits.dtype == torch.float32 and not logits.requires_grad and model.training
+    torch.testing.assert_close(logits, model.eval()(image.double()).detach().float())
+    with pytest.raises(ValueError, match="takes 3 channels, the image .* has 2"):
+        logits_of(model, image[:, :2])
+    torch.nn.init.constant_(model.fc.bias, torch.inf)
+    with pytest.raises(ValueError, match="first seen in its logits.* they are in its weights, such as 'fc.bias'"):
+        logits_of(model, image)
 
 
 def test_the_callers_default_device_changes_nothing():

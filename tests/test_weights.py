@@ -60,6 +60,22 @@ def test_every_name_builds_a_network_that_takes_its_own_images(name):
     assert (not model.labels) == (getattr(model, "classes", None) == 0)
 
 
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+OF_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("names, side, colours", [
+    (["small_cnn", "small_cnn_biased", "small_vit", "small_vit_biased"], 96, HALVES),
+    (["efficientnet_lite0", "vit_tiny", "vit_small", "vit_base"], 224, HALVES),        # trained in TensorFlow or JAX
+    (["resnet18", "resnet34", "resnet50", "vgg16", "deit_tiny", "deit_small", "deit_base", "vit_b_16", "dino_small",
+      "dino_small8", "dino_base"], 224, OF_IMAGENET),
+    (["dinov2_small", "dinov2_base", "dinov2_small_reg", "dinov2_base_reg"], 448, OF_IMAGENET)])
+def test_images_are_prepared_as_those_that_the_weights_were_trained_on(names, side, colours):
+    for name in names:
+        preprocess = NETWORKS[name].preprocess
+        assert (preprocess.size, (preprocess.mean, preprocess.std)) == ((side, side), colours), name
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_build_is_random_and_follows_the_seed(name):
     states = []

@@ -81,6 +81,11 @@ def test_a_vit_has_the_published_number_of_weights_heads_and_patches(name):
     assert model.antialias == antialias
 
 
+def test_a_width_that_the_heads_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
+        ViT(16, 4, width=8, depth=1, heads=3, classes=2)
+
+
 @pytest.mark.parametrize("name", [name for name in SIZES if name.startswith("dinov2")])
 def test_the_factors_of_dinov2_start_at_one(name):
     narrow = ViT(**SIZES[name] | dict(image_size=28, width=8, depth=2, heads=2))
