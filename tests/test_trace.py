@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import minixai
 from minixai.networks.cnn import CNN, Head, small_cnn
-from minixai.trace import NO_CLASS, record_cnn, record_vit
+from minixai.trace import AS_RETURNED, NO_CLASS, record_cnn, record_vit
 from minixai.trace.common import copy_of, logits_of, undisturbed
 from tests.conftest import random_images, random_vit
 from tests.test_foreign import Theirs
@@ -229,6 +229,8 @@ def test_a_trace_cannot_be_changed_for_all_who_share_it_and_prints_in_one_line()
         with pytest.raises(FrozenInstanceError):
             trace.layer = None
         assert len(repr(trace)) < 120
+    with pytest.raises(FrozenInstanceError):
+        AS_RETURNED.run = "first"
 
 
 def test_a_model_that_was_recorded_in_training_may_go_into_eval_mode_for_good():
