@@ -201,6 +201,16 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are():
         model.until(torch.zeros(1, 3, 16, 16), "stage9")
 
 
+@torch.no_grad()
+def test_the_small_cnn_ends_in_a_map_of_an_eighth_of_the_image():
+    model, image = small_cnn(), torch.rand(1, 3, 96, 64)
+    shapes = {layer: tuple(model.until(image, layer).shape[1:]) for layer in model.layers}
+    assert shapes == {"stem": (16, 48, 32), "stage1": (16, 48, 32), "stage2": (32, 24, 16), "stage3": (64, 12, 8),
+                      "stage4": (96, 12, 8)}
+    assert model(image).shape == (1, 4)
+    assert sum(parameter.numel() for parameter in model.parameters()) // 1000 == 223
+
+
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
 def test_a_convolution_with_its_norm_keeps_the_size_of_its_maps(kernel):
     assert ConvNorm(3, 4, kernel)(torch.zeros(1, 3, 9, 11)).shape == (1, 4, 9, 11)
