@@ -82,6 +82,12 @@ def test_A3_brings_rows_of_another_sum_back_to_one():
     close(half_skip(fused), expected)
 
 
+def test_A3_stays_on_the_device_and_in_the_precision_of_the_attention():
+    there = torch.zeros(2, 3, 3, device="meta")
+    assert half_skip(there).device == there.device
+    assert half_skip(mean_heads(some_attention().double())).dtype == torch.float64
+
+
 @pytest.mark.parametrize("stage", [mean_heads, lambda a: one_head(a, 1), lambda a: half_skip(mean_heads(a)),
                                    lambda a: multiply_layers(half_skip(mean_heads(a)), 3)],
                          ids=["mean", "head", "skip", "product"])

@@ -138,6 +138,15 @@ def test_ablation_takes_a_channel_from_the_patches_and_leaves_the_prefix(last, v
             assert float(weights[index, channel]) == pytest.approx(expected, rel=1e-2, abs=1e-4)
 
 
+@pytest.mark.parametrize("layer", ["blocks.0", "blocks.1", "blocks.1.norm1", "blocks.2.mlp"])
+def test_a_layers_own_tokens_put_back_give_the_logits_again(layer, vit, image):
+    """Also those of a block, which returns its attention too."""
+    trace = record_cnn(vit, image, [1, 3], layer)
+    for index in range(2):
+        logits = trace.network.after(trace.activations[index:index + 1], index)
+        torch.testing.assert_close(logits, trace.logits[index:index + 1])
+
+
 def test_what_is_no_token_of_a_patch_is_refused(vit, image):
     vit.head = torch.nn.Sequential(torch.nn.Unflatten(1, (2, 4)), torch.nn.Flatten(), torch.nn.Linear(D, C))
     with pytest.raises(ValueError, match=r"'head.0' returns \(2, 2, 4\), not tokens .* T = 2 \+ 2x3 patches"):

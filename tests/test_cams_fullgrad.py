@@ -15,6 +15,7 @@ from minixai.networks.cnn import Head, small_cnn
 from minixai.networks.vit import ViT
 from minixai.score import class_score
 from minixai.trace import CaptureMode
+from minixai.trace.bias_terms import bias_term
 from minixai.trace.network import Network
 from tests.conftest import random_images
 
@@ -78,6 +79,38 @@ class Skip(nn.Module):
         return self.add(x, self.conv(x))
 
 
+class DeadEnd(nn.Module):
+    """A part that runs and that no score depends on, as a head for training only."""
+    def __init__(self):
+        super().__init__()
+        self.conv, self.unread = nn.Conv2d(3, 5, 3), nn.Conv2d(5, 2, 1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        self.unread(x)
+        return x
+
+
+class AndItsSize(nn.Module):
+    """Returns more than one tensor."""
+    def forward(self, x):
+        return x, x.shape
+
+
+class WithoutGradient(nn.Module):
+    def forward(self, x):
+        return x.detach() / 3
+
+
+class Plus(nn.Module):
+    def __init__(self, constant):
+        super().__init__()
+        self.constant = constant
+
+    def forward(self, x):
+        return x + self.constant
+
+
 FOREIGN = {
     "biases and in-place ReLUs": lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Conv2d(5, 7, 3, stride=2),
                                           nn.ReLU(inplace=True), nn.MaxPool2d(2)],
@@ -88,6 +121,7 @@ FOREIGN = {
     "curves": lambda: [nn.Conv2d(3, 5, 3), nn.SiLU(inplace=True), ConvAct(5, 6, 3), nn.GELU(), nn.Hardswish()],
     "a module twice": lambda: [Twice()],
     "two inputs": lambda: [Skip(), nn.ReLU()],
+    "a dead end": lambda: [DeadEnd(), nn.ReLU()],
     "group norm": lambda: [nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.ReLU()],
 }
 OURS = {
@@ -158,6 +192,27 @@ def test_a_term_is_gradient_times_what_was_added():
     image = images().requires_grad_()
     slope, = torch.autograd.grad(model(image)[:, 2].sum(), image)
     torch.testing.assert_close(terms["image"], (slope * image).detach().float())
+
+
+def test_what_only_rounding_adds_is_no_bias_term():
+    x = torch.full((2, 3, 4, 4), 100.0)                         # of 100, a hundred-thousandth is 1e-3
+    assert bias_term(Plus(1e-4), x) is None and bias_term(AndItsSize(), x) is None
+    assert bias_term(nn.Hardshrink(150), x) is None             # 0 here, and 200 for twice as much
+    torch.testing.assert_close(bias_term(Plus(1e-2), x), torch.full_like(x, 1e-2), rtol=1e-2, atol=0)
+
+
+def test_what_is_proportional_has_no_bias_term_though_it_has_no_gradient():
+    assert bias_term(WithoutGradient(), images()) is None
+
+
+def test_in_half_precision_a_layer_without_a_bias_has_no_bias_term():
+    """There rounding is larger than a hundred-thousandth."""
+    x = images(dtype=torch.bfloat16)
+    torch.manual_seed(0)
+    for module in (nn.Conv2d(3, 4, 3, bias=False), nn.AvgPool2d(3), nn.Conv2d(3, 4, 3)):
+        module.to(torch.bfloat16)
+        found, bias = bias_term(module, x), getattr(module, "bias", None)
+        assert found is None if bias is None else torch.equal(found, bias[:, None, None].expand_as(module(x)))
 
 
 @pytest.mark.parametrize("name", ["small_cnn", "norms"])

@@ -91,13 +91,15 @@ def test_curvature_is_the_change_of_the_gradient(layer):
                                rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize("trainable", [True, False])
 @pytest.mark.parametrize("make", [network, lambda: zoo.vgg16(C, 1 / 16).double().eval()], ids=["GAP", "hidden layers"])
-def test_of_a_logit_behind_relus_it_is_gradcam(make):
+def test_of_a_logit_behind_relus_it_is_gradcam(make, trainable):
     torch.manual_seed(0)
-    model = make()
-    shapley, gradcam = (minixai.explain(model, image(), recipe, target=1, layer=model.layers[2])
-                        for recipe in (Cam(C2=cams.shapley_weights), "gradcam"))
-    assert gradcam["C2"].abs().max() > 0 and torch.equal(shapley["C2"], gradcam["C2"])
+    model = make().requires_grad_(trainable)
+    for layer in model.layers[2:]:
+        shapley, gradcam = (minixai.explain(model, image(), recipe, target=1, layer=layer)
+                            for recipe in (Cam(C2=cams.shapley_weights), "gradcam"))
+        assert gradcam["C2"].abs().max() > 0 and torch.equal(shapley["C2"], gradcam["C2"])
 
 
 def test_of_a_score_that_knows_the_other_classes_it_is_not_gradcam():

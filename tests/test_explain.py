@@ -10,6 +10,7 @@ from torch import nn
 
 from minixai import METHODS, explain, from_tensors, verify
 from minixai.attention import Attn
+from minixai.explain import without_autocast
 from minixai.gradcam import Cam
 from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.networks.vit import ViT
@@ -419,6 +420,11 @@ def test_autocast_does_not_round_the_arithmetic_of_arrays(method):
     expected = from_tensors(method, **arrays, grid=trace.grid, size=SIZE)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(from_tensors(method, **arrays, grid=trace.grid, size=SIZE).heatmap, expected.heatmap)
+
+
+def test_where_there_is_no_autocast_there_is_none_to_switch_off():
+    with torch.autocast("cpu", torch.bfloat16), without_autocast("meta"):
+        assert torch.is_autocast_enabled("cpu") and not torch.amp.is_autocast_available("meta")
 
 
 @pytest.mark.parametrize("around", SURROUNDINGS)

@@ -15,7 +15,9 @@ from minixai import explain
 from minixai.networks.cnn import small_cnn
 from minixai.networks.vit import ViT
 from minixai.trace import is_vit, record_cnn, record_vit, token_layer
+from minixai.trace.foreign.attention_recorder import AttentionRecorder
 from minixai.trace.foreign.tokens import channels_last
+from minixai.trace.vit import token_layout
 from tests.conftest import random_images
 from tests.reference.near import DOUBLE, relative_difference
 from tests.reference.record_foreign import OURS, TARGET
@@ -184,6 +186,59 @@ def test_a_scale_of_its_own_is_part_of_the_scores():
     close(trace.logits, model(random_images()).detach())
 
 
+@pytest.mark.parametrize("softmax", [torch.softmax, torch.Tensor.softmax])
+@pytest.mark.parametrize("dim", [-1, 3])
+def test_the_dimension_of_a_softmax_may_be_given_by_its_place(softmax, dim):
+    model = Theirs()
+    for block in model.layers:
+        block.attn.mix = lambda q, k, v, scale: softmax(q @ k.transpose(2, 3) * scale, dim) @ v
+    close(record_vit(model, random_images()).attention, record_vit(ours(), random_images()).attention)
+
+
+@pytest.mark.parametrize("weigh", [lambda cls: cls.softmax(dim=-1) @ torch.eye(8),
+                                   lambda cls: (cls[:, None].softmax(dim=1) @ torch.eye(8))[:, 0]],
+                         ids=["of a matrix", "over another dimension"])
+def test_a_softmax_that_is_no_attention_may_multiply_too(weigh):
+    model = Theirs(read=lambda tokens: weigh(tokens[:, 0]) * tokens[:, 0])
+    trace = record_vit(model, random_images())
+    close(trace.logits, model(random_images()).detach())
+    assert trace.attention.shape == (2, 3, 2, 27, 27)
+
+
+@pytest.mark.parametrize("options", [dict(need_weights=False), {}, dict(average_attn_weights=False)], ids=str)
+def test_what_nn_multihead_attention_returns_beside_the_tokens_is_left_as_it_was(options):
+    model, kept = Theirs("mha"), []
+    for block in model.layers:
+        def forward(x, mha=block.attn.mha):
+            tokens, weights = mha(x, x, x, **options)
+            kept.append(weights)
+            return tokens
+        block.attn.forward = forward
+    model(random_images())
+    record_vit(model, random_images())
+    for plain, seen in zip(kept[:3], kept[3:], strict=True):
+        assert plain is seen is None or torch.allclose(plain, seen, atol=1e-6) and plain.shape == seen.shape
+    mha, x = model.layers[0].attn.mha, torch.ones(4, 1, 8)
+    with AttentionRecorder() as recorder:
+        _, weights = F.multi_head_attention_forward(
+            x, x, x, 8, 2, mha.in_proj_weight, mha.in_proj_bias, None, None, False, 0.0, mha.out_proj.weight,
+            mha.out_proj.bias)
+    assert torch.equal(weights, recorder.attentions[0].mean(dim=1))     # the defaults of torch's function
+
+
+def test_the_layout_is_found_at_the_first_attention():
+    model, ran = Theirs(), []
+    for block in model.layers:
+        block.attn.register_forward_pre_hook(lambda module, inputs: ran.append(module))
+    assert token_layout(model, random_images()) == (3, (6, 4)) and ran == [model.layers[0].attn]
+
+
+def test_a_part_of_cait_alone_makes_no_cait():
+    model = Theirs()
+    model.layers[0].attn.proj_w = nn.Linear(2, 2)
+    close(record_vit(model, random_images()).attention, record_vit(ours(), random_images()).attention)
+
+
 def test_a_network_without_a_head_gives_its_cls_token():
     for read in (lambda tokens: tokens[:, 0], lambda tokens: tokens):      # some return it, some return all tokens
         trace = record_vit(Theirs(read=read, classes=0), random_images())
@@ -294,6 +349,12 @@ class FewerKeys(Attention):
         return F.scaled_dot_product_attention(q, k[:, :, ::2], v[:, :, ::2])
 
 
+class HeadsInTheBatch(Attention):
+    def mix(self, q, k, v, scale):
+        q, k, v = (part.flatten(0, 1) for part in (q, k, v))
+        return torch.bmm((q @ k.transpose(1, 2) * scale).softmax(dim=-1), v).unflatten(0, (-1, self.num_heads))
+
+
 class Causal(Attention):
     def mix(self, q, k, v, scale):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -365,6 +426,7 @@ REFUSALS = [    # network, error, sentence
     (with_attention("less", Changed), ValueError, "changes its attention between the softmax and the values"),
     (with_attention("", Windows), ValueError, r"is \(1, 2, 14, 14\) for 1 image\(s\) of 6x4 patches, not \(1,2,T,T\)"),
     (with_attention("", FewerKeys), ValueError, r"is \(1, 2, 27, 14\) for 1 image\(s\)"),
+    (with_attention("", HeadsInTheBatch), ValueError, r"is \(2, 27, 27\) for 1 image\(s\)"),
     (with_attention("", Causal), ValueError, "causal"),
     (with_attention("mha", Masked), ValueError, "nn.MultiheadAttention masks or adds tokens"),
     (with_attention("", Kernel), ValueError, "no attention was seen in its pass: it runs in a kernel of its own"),
@@ -405,6 +467,13 @@ def test_one_attention_is_expected_in_each_block():
         record_vit(model, random_images())
 
 
+def test_another_shape_in_one_block_is_refused():
+    model = Theirs()
+    model.layers[2].attn = FewerKeys(ours().blocks[2].attention, "sdpa")
+    with pytest.raises(ValueError, match=r"3 attentions of shape \(2, 2, 27, 14\) and \(2, 2, 27, 27\)"):
+        record_vit(model, random_images())
+
+
 def test_a_network_that_recomputes_is_recorded_without_gradients_only():
     close(record_vit(checkpointed(), random_images()).attention, record_vit(Theirs(), random_images()).attention)
     with pytest.raises(ValueError, match=r"Theirs recomputes its attention .*set_grad_checkpointing\(False\)"):
@@ -420,6 +489,14 @@ def test_blocks_and_heads_outside_the_network_are_refused():
     for options, message in (({"layer": 3}, "layers 0 to 2"), ({"head": 2}, "heads 0 to 1")):
         with pytest.raises(ValueError, match=message):
             record_vit(Theirs(), random_images(), **options)
+
+
+def test_a_pooled_vit_is_refused_though_one_of_its_logits_is_zero():
+    model = Theirs(read=lambda tokens: tokens[:, 3:].mean(dim=1))
+    for values in (model.head.weight, model.head.bias):
+        torch.nn.init.zeros_(values[:1].detach())
+    with pytest.raises(ValueError, match="does not read CLS but pools the patches"):
+        record_vit(model, random_images())
 
 
 def test_a_pooled_vit_still_has_cam_methods():

@@ -1,8 +1,11 @@
 """C1 and A1: what is recorded is right for any network, and the network does not notice."""
 import copy
+import gc
 import sys
+from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
+from weakref import ref
 
 import pytest
 import torch
@@ -11,8 +14,10 @@ from torch.nn import functional as F
 
 import minixai
 from minixai.networks.cnn import CNN, Head, small_cnn
-from minixai.trace import NO_CLASS, record_cnn, record_vit
+from minixai.trace import AS_RETURNED, NO_CLASS, record_cnn, record_vit
+from minixai.trace.common import copy_of, logits_of, undisturbed
 from tests.conftest import random_images, random_vit
+from tests.test_foreign import Theirs
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -218,6 +223,62 @@ def test_traces_are_compared_as_objects():
         assert one == one and one != other and len({one, other}) == 2
 
 
+def test_a_trace_cannot_be_changed_for_all_who_share_it_and_prints_in_one_line():
+    for record, make, layer in CASES:
+        trace = record(make(), random_images(), 1, layer)
+        with pytest.raises(FrozenInstanceError):
+            trace.layer = None
+        assert len(repr(trace)) < 120
+    with pytest.raises(FrozenInstanceError):
+        AS_RETURNED.run = "first"
+
+
+def test_a_model_that_was_recorded_in_training_may_go_into_eval_mode_for_good():
+    """Nothing is remembered of it after a recording, and nothing keeps it in memory."""
+    model = ours().train()
+    record_cnn(model, random_images())
+    record_cnn(model.eval(), random_images())
+    assert not model.training and not copy_of(model).training
+    forgotten = ref(model)
+    del model
+    gc.collect()
+    assert forgotten() is None
+
+
+def test_a_copy_made_during_a_recording_is_in_the_models_own_mode():
+    model = ours()
+    in_training(model)
+    modes = [module.training for module in model.modules()]
+    with undisturbed(model):
+        assert not any(module.training for module in model.modules())
+        assert [module.training for module in copy_of(model).modules()] == modes
+    assert len(set(modes)) == 2
+
+
+def test_the_logits_alone_are_float32_finite_and_without_a_graph():
+    model, image = Foreign().double(), random_images()
+    logits = logits_of(model, image)
+    assert logits.dtype == torch.float32 and not logits.requires_grad and model.training
+    torch.testing.assert_close(logits, model.eval()(image.double()).detach().float())
+    with pytest.raises(ValueError, match="takes 3 channels, the image .* has 2"):
+        logits_of(model, image[:, :2])
+    torch.nn.init.constant_(model.fc.bias, torch.inf)
+    with pytest.raises(ValueError, match="first seen in its logits.* they are in its weights, such as 'fc.bias'"):
+        logits_of(model, image)
+
+
+def test_the_callers_default_device_changes_nothing():
+    for record, make, layer in [*CASES, (record_vit, Theirs, 1)]:
+        model, image = make(), random_images()
+        expected = record(model, image, [1, 3], layer)
+        with torch.device("meta"):
+            trace = record(model, image, [1, 3], layer)
+        same_trace(trace, expected)
+    headless, image = vit(classes=0), random_images()
+    with torch.device("meta"):
+        assert record_vit(headless, image).target.tolist() == [NO_CLASS, NO_CLASS]
+
+
 def test_a_copied_trace_runs_the_network_again_too():
     trace = copy.deepcopy(record_cnn(ours(), random_images(), 1, "stage2"))
     same(trace, trace.network.again())
@@ -399,6 +460,12 @@ def test_on_cuda_it_is_the_same_and_the_image_may_stay_on_the_cpu(record, make, 
 
 # -------------------------------------------------------------------------------------------------- what does not fit
 
+class Whole(nn.Module):
+    """Returns whole numbers."""
+    def forward(self, image):
+        return image.long()
+
+
 class Tokens(nn.Module):
     """Returns whatever `make` makes of the logits."""
     def __init__(self, make):
@@ -422,7 +489,9 @@ FAILURES = [    # model, layer, message
     (Foreign, "tokens", r"layer 'tokens' returns \(2, 6, 77\), not feature maps \(B,K,h,w\)"),
     (Foreign, "fc", r"layer 'fc' returns \(2, 5\), not feature maps"),
     (ours, "head", r"layer 'head' returns \(2, 5\), not feature maps"),
+    (lambda: nn.Sequential(Whole(), ours()), "0", "layer '0' returns torch.int64; only floats have gradients"),
     (lambda: Tokens(lambda y: y[0]), "model.body", r"the model returns \(5,\), not logits \(B,C\)"),
+    (lambda: Tokens(lambda y: y.long()), "model.body", r"the model returns torch.int64, not logits \(B,C\)"),
     (lambda: Tokens(lambda y: {"scores": y}), "model.body", "the model returns dict, not logits"),
     (lambda: Tokens(lambda y: y.detach()), "model.body", "no gradient leads from the class score to layer 'model.bo"),
 ]
@@ -448,6 +517,33 @@ def test_a_network_that_breaks_down_is_left_as_it_was(record, make, layer):
     with pytest.raises(RuntimeError):
         record(model, random_images(), 1, layer)
     assert state(model) == before
+
+
+class Call(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+NOT_FINITE = {      # what the layer does, what follows, the bias of the head
+    "activations": (lambda x: x * torch.inf, lambda x: x.clamp(-1, 1), 0),
+    "logits": (lambda x: x, lambda x: x, torch.inf),
+    "gradients": (lambda x: x, lambda x: (x * 0).sqrt(), 0),
+}
+
+
+@pytest.mark.parametrize("where", NOT_FINITE)
+@pytest.mark.parametrize("network", [CNN, nn.Sequential], ids=["ours", "foreign"])
+def test_infinity_is_named_where_it_is_seen_first(network, where):
+    layer, after, bias = NOT_FINITE[where]
+    stages = {"0": Call(layer), "1": Call(after), "2": Head(3, C)}
+    torch.nn.init.constant_(stages["2"].fc.bias, bias)
+    model = CNN(stages) if network is CNN else nn.Sequential(*stages.values())
+    with pytest.raises(ValueError, match=f"first seen in its {where}"):
+        record_cnn(model, random_images(), 1, "0")
 
 
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)

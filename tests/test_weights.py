@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import FrozenInstanceError, replace
 from functools import partial
 from pathlib import Path
+from shutil import copy
 
 import pytest
 import torch
@@ -57,6 +58,22 @@ def test_every_name_builds_a_network_that_takes_its_own_images(name):
     assert not model.training and model.name == name
     assert logits.dim() == 2 and len(logits) == 2 and len(model.labels) in (0, logits.shape[1])
     assert (not model.labels) == (getattr(model, "classes", None) == 0)
+
+
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+OF_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("names, side, colours", [
+    (["small_cnn", "small_cnn_biased", "small_vit", "small_vit_biased"], 96, HALVES),
+    (["efficientnet_lite0", "vit_tiny", "vit_small", "vit_base"], 224, HALVES),        # trained in TensorFlow or JAX
+    (["resnet18", "resnet34", "resnet50", "vgg16", "deit_tiny", "deit_small", "deit_base", "vit_b_16", "dino_small",
+      "dino_small8", "dino_base"], 224, OF_IMAGENET),
+    (["dinov2_small", "dinov2_base", "dinov2_small_reg", "dinov2_base_reg"], 448, OF_IMAGENET)])
+def test_images_are_prepared_as_those_that_the_weights_were_trained_on(names, side, colours):
+    for name in names:
+        preprocess = NETWORKS[name].preprocess
+        assert (preprocess.size, (preprocess.mean, preprocess.std)) == ((side, side), colours), name
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -155,6 +172,36 @@ def test_the_cache_folder_is_the_users_choice(monkeypatch, own, shared, expected
     assert registry.weights_path("dinov2_small") == Path(expected).expanduser() / "dinov2_small.pt"
 
 
+def test_the_table_of_networks_says_how_to_get_the_weights_of_each(installed, monkeypatch, tmp_path):
+    name, path = installed
+    copy(Path(registry.__file__).parents[1] / "weights" / "imagenet_classes.txt", tmp_path)
+    monkeypatch.setenv("MINIXAI_CACHE", str(tmp_path))
+
+    def row(name):
+        table, _, note = registry.describe().partition("\n\n")
+        assert note == ("* published weights, in a checkout of minixai: python -m weights_scripts.convert NAME "
+                        "--download")
+        start = next(i for i, line in enumerate(table.splitlines()) if line.startswith(f"{name} "))
+        return [line.strip() for line in table.splitlines()[start:start + 3]]
+
+    assert row("resnet50") == [f"{'resnet50':20s}ResNet-50, 25.6 M weights",
+                               "architecture only, random weights: minixai.build; published ones: see * below",
+                               "input 224x224, 1000 classes, layers: stem layer1 layer2 layer3 layer4"]
+    not_fetched = "not fetched yet: in a checkout of minixai, python -m weights_scripts.dinov2_small"
+    assert row("dinov2_small")[1:] == [not_fetched, "input 448x448, no classes, layers: blocks 0 to 11"]
+    assert row(name)[1] == "ready to load"
+    (tmp_path / "dinov2_small.pt").touch()
+    path.unlink()
+    assert row("dinov2_small")[1] == "ready to load" and row(name)[1] == "missing from this installation"
+
+
+def test_what_was_saved_on_another_device_is_read_on_this_one(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:7")
+        torch.save({"weight": torch.ones(3)}, tmp_path / "mine.pt")
+    assert read_state_dict(tmp_path / "mine.pt")["weight"].device.type == "cpu"
+
+
 class Evil:
     """Unpickled without care, it makes a folder."""
     def __init__(self, path):
@@ -168,6 +215,7 @@ class Evil:
                          ids=["torch.save", "pickle"])
 def test_a_file_that_carries_code_is_refused_and_nothing_of_it_runs(installed, save, monkeypatch, tmp_path):
     name, path = installed
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")     # takes torch's own guard away, as before torch 2.6
     trap = tmp_path / "trap"
     save({"stem": Evil(trap)}, path)
     record(monkeypatch, name, digest(path))

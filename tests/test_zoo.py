@@ -8,7 +8,8 @@ from torch import nn
 import minixai
 from minixai.images import open_image
 from minixai.networks import zoo
-from minixai.networks.cnn import Residual, small_cnn
+from minixai.networks.cnn import ConvNorm, Residual, small_cnn
+from minixai.networks.vit import SIZES, ViT
 from weights_scripts.convert_cnn import from_torchvision_resnet
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,20 @@ PUBLISHED = {       # numbers of weights, from the libraries' documentation
     "resnet50": 25_557_032,
     "vgg16": 138_357_544,
     "efficientnet_lite0": 4_652_008,
+}
+# name: weights, heads, image size, patch size, antialias, as the published models have them. A prefix token and its
+# position count once, and DINOv2's mask token, which only training uses, does not.
+PUBLISHED_VITS = {
+    "deit_tiny": (5_717_224, 3, 224, 16, True),
+    "vit_small": (22_050_280, 6, 224, 16, True),
+    "vit_base": (86_566_888, 12, 224, 16, True),
+    "dino_small": (21_665_280, 6, 224, 16, False),
+    "dino_small8": (21_669_888, 6, 224, 8, False),
+    "dino_base": (85_797_888, 12, 224, 16, False),
+    "dinov2_small": (22_055_808, 6, 518, 14, False),
+    "dinov2_base": (86_578_944, 12, 518, 14, False),
+    "dinov2_small_reg": (22_057_344, 6, 518, 14, True),
+    "dinov2_base_reg": (86_582_016, 12, 518, 14, True),
 }
 # Channels at width 1/8, and how much smaller than the image the map is.
 STAGES = {
@@ -54,6 +69,29 @@ def test_number_of_weights_is_the_published_one(name):
     assert sum(weights.numel() for weights in model.parameters()) == PUBLISHED[name]
 
 
+@pytest.mark.parametrize("name", PUBLISHED_VITS)
+def test_a_vit_has_the_published_number_of_weights_heads_and_patches(name):
+    with torch.device("meta"):
+        model = minixai.build(name)
+    weights, heads, image_size, patch_size, antialias = PUBLISHED_VITS[name]
+    assert sum(parameter.numel() for parameter in model.parameters()) == weights
+    assert {block.attention.heads for block in model.blocks} == {heads}
+    assert model.grid(torch.zeros(1, 3, image_size, image_size)) == model.positions.shape[-2:] == (
+        image_size // patch_size, image_size // patch_size)
+    assert model.antialias == antialias
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
+        ViT(16, 4, width=8, depth=1, heads=3, classes=2)
+
+
+@pytest.mark.parametrize("name", [name for name in SIZES if name.startswith("dinov2")])
+def test_the_factors_of_dinov2_start_at_one(name):
+    narrow = ViT(**SIZES[name] | dict(image_size=28, width=8, depth=2, heads=2))
+    assert all((scale.factor == 1).all() for block in narrow.blocks for scale in (block.scale1, block.scale2))
+
+
 @pytest.mark.parametrize("name", STAGES)
 @torch.no_grad()
 def test_each_stage_returns_the_shape_of_its_table(name):
@@ -87,19 +125,20 @@ def test_no_stage_overwrites_what_it_is_given(name):
 
 @pytest.mark.parametrize("size", range(1, 12))
 @pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @torch.no_grad()
-def test_same_padding_gives_ceil_of_half_with_the_odd_zero_at_the_end(kernel, size):
+def test_same_padding_gives_ceil_of_a_share_with_the_odd_zero_at_the_end(stride, kernel, size):
     """The rule is TensorFlow's; the loop below is written from its documentation."""
     torch.manual_seed(0)
-    conv, image = zoo.SameConv2d(1, 1, kernel, stride=2, bias=False), torch.rand(1, 1, size, size)
-    positions = (size + 1) // 2
-    zeros = max((positions - 1) * 2 + kernel - size, 0)
+    conv, image = zoo.SameConv2d(1, 1, kernel, stride=stride, bias=False), torch.rand(1, 1, size, size)
+    positions = (size + stride - 1) // stride
+    zeros = max((positions - 1) * stride + kernel - size, 0)
     expected = torch.zeros(positions, positions)
     for y in range(positions):
         for x in range(positions):
             for i in range(kernel):
                 for j in range(kernel):
-                    at_y, at_x = 2 * y + i - zeros // 2, 2 * x + j - zeros // 2
+                    at_y, at_x = stride * y + i - zeros // 2, stride * x + j - zeros // 2
                     if 0 <= at_y < size and 0 <= at_x < size:
                         expected[y, x] += conv.weight[0, 0, i, j].item() * image[0, 0, at_y, at_x]
     assert conv(image)[0, 0].shape == expected.shape
@@ -160,6 +199,21 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are():
     message = "no stage named 'stage9'; this network has stem, stage1, stage2, stage3, stage4$"
     with pytest.raises(ValueError, match=message):
         model.until(torch.zeros(1, 3, 16, 16), "stage9")
+
+
+@torch.no_grad()
+def test_the_small_cnn_ends_in_a_map_of_an_eighth_of_the_image():
+    model, image = small_cnn(), torch.rand(1, 3, 96, 64)
+    shapes = {layer: tuple(model.until(image, layer).shape[1:]) for layer in model.layers}
+    assert shapes == {"stem": (16, 48, 32), "stage1": (16, 48, 32), "stage2": (32, 24, 16), "stage3": (64, 12, 8),
+                      "stage4": (96, 12, 8)}
+    assert model(image).shape == (1, 4)
+    assert round(sum(parameter.numel() for parameter in model.parameters()), -3) == 223_000
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7])
+def test_a_convolution_with_its_norm_keeps_the_size_of_its_maps(kernel):
+    assert ConvNorm(3, 4, kernel)(torch.zeros(1, 3, 9, 11)).shape == (1, 4, 9, 11)
 
 
 def test_a_residual_block_keeps_the_size_of_its_maps_unless_told_otherwise():

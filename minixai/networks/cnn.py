@@ -68,9 +68,9 @@ class Head(nn.Module):
 class ConvNorm(nn.Sequential):
     """A convolution and its batch norm. No bias: the norm subtracts the mean, so a bias would cancel."""
 
-    def __init__(self, channels_in, channels, kernel, stride=1, groups=1):
+    def __init__(self, channels_in, channels, kernel, stride=1):
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
 

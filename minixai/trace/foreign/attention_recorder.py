@@ -46,7 +46,9 @@ class AttentionRecorder(TorchFunctionMode):
         if function is F.scaled_dot_product_attention:
             return self._written_out(*args, **kwargs)
         if function is F.multi_head_attention_forward:
-            return self._multi_head(**signature(function).bind(*args, **kwargs).arguments)
+            given = signature(function).bind(*args, **kwargs)
+            given.apply_defaults()
+            return self._multi_head(**given.arguments)
         result = function(*args, **kwargs)
         if function in SOFTMAX and result.dim() > 2 and _over_the_last(result, *args[1:], **kwargs):
             return self._softmax(args[0] if args else kwargs["input"], result)
@@ -97,8 +99,7 @@ class AttentionRecorder(TorchFunctionMode):
         return attention @ value
 
     def _multi_head(self, query, key, num_heads, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias,
-                    bias_k=None, add_zero_attn=False, key_padding_mask=None, attn_mask=None, need_weights=True,
-                    average_attn_weights=True, **rest):
+                    bias_k, add_zero_attn, key_padding_mask, attn_mask, need_weights, average_attn_weights, **rest):
         """nn.MultiheadAttention on tokens (T,B,D), step by step."""
         unusual = (bias_k, key_padding_mask, attn_mask, add_zero_attn or None)
         if query is not key or in_proj_weight is None or any(value is not None for value in unusual):

@@ -93,7 +93,7 @@ def _find_layer(model, layer):
         layer = layer.removeprefix("_orig_mod.").removeprefix("module.")        # see unwrapped
     if layer in modules:
         return layer, modules[layer]
-    near = get_close_matches(str(layer), modules, n=3)
+    near = get_close_matches(str(layer), modules)
     top = ", ".join(name for name, _ in model.named_children())
     hint = f"did you mean {' or '.join(near)}?" if near else f"its parts are {top}; dots lead inside them"
     asked = "say which layer to look at" if layer is None else f"no layer named {layer!r} in this model"
