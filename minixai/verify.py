@@ -2,9 +2,10 @@
 
     theirs ─► all profiles ──────────────► one gives the same map: it agrees, as computed by that library
                 └ with one mistake ──────► a mistaken stage gives it: that is the cause
-                     └ with two mistakes ► none gives it: not explained; the nearest is reported as the nearest
+                     └ with two mistakes ► none gives it: is there an enlargement of a coarse map of these,
+                                           and a curve, that gives theirs? If not, it is not explained
 
-A cause is named only if it reproduces the map. Several mistakes may give the same map on this network, or after M2.
+A cause is named only if it reproduces the map, up to the noise of its format. Several mistakes may give the same map on this network, or after M2.
 Then all of them are named.
 """
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from minixai.recipe import reads, reads_class
 from minixai.trace import NO_CLASS, VitTrace
 from minixai.trace.common import all_finite
 from minixai.verification.compare import CLOSE, EXACT, Comparison, Entry
-from minixai.verification.finish import finished_otherwise
+from minixai.verification.finish import finished_otherwise, rank_correlations
 from minixai.verification.rounding import within_rounding
 from minixai.verification.saved_map import ColouredMap, read_map
 from minixai.verification.search import OTHER_CLASSES, Traces, branches_of, candidates_with, coarse_maps
@@ -57,19 +58,31 @@ def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.M
         if isinstance(theirs, ColouredMap):
             return _of_a_picture(theirs, method, traces, head, _heatmap(recipe, right), question, right)
         comparison = _searched(theirs, method, traces, head)
-        entries = comparison.equals()
+        entries, in_order = comparison.equals(), ()
         if comparison.best() > CLOSE:
             moved = within_rounding(comparison, model, image, record)
             # One enlargement and one curve for all images of a batch would have to be found together.
-            finished = finished_otherwise(theirs.values[0], coarse_maps(method, traces, head)) if maps == 1 else []
+            branches = coarse_maps(method, traces, head) if maps == 1 else []
+            finished = finished_otherwise(theirs.values[0], branches)
             found = [some for some in (moved, finished) if some]
             entries = min(found, key=lambda some: len(some[0].candidate.mistakes), default=entries)
+            in_order = () if found else _in_order(theirs.values[0], branches)
         if not comparison.fitting and not entries:
             raise ValueError(_sizes(theirs.values.shape[-2:], right))
         ours = comparison.ours
         if ours is None or not all_finite(ours):
             ours = _heatmap(recipe, right)
-    return _verdict(comparison, entries, ours, question, _left_out(method))
+    return replace(_verdict(comparison, entries, ours, question, _left_out(method)), in_order=in_order)
+
+
+def _in_order(theirs, branches):
+    """((rank correlation, what was computed), …): the right map and, if its order is nearer to theirs, another one."""
+    correlations = rank_correlations(theirs, branches)
+    right = [(rho, "the right map") for rho, branch in correlations if not all(c.mistakes for c in branch.candidates)]
+    others = [(rho, "; ".join(f"{mistake.name} ({which})" if which else mistake.name
+                              for mistake, which in branch.candidates[0].mistakes)) for rho, branch in correlations]
+    nearer = [one for one in others if one[1] and (not right or one[0] > right[0][0])]
+    return (*right[:1], *nearer[:1])
 
 
 def _heatmap(recipe, trace):
@@ -139,7 +152,7 @@ def _verdict(comparison, entries, ours, question, left_out):
         where = tuple(int(index) for index in np.unravel_index(int(off.argmax()), ours.shape)[:3])
     profile = findings[0].profiles[0] if agrees else None
     return Verdict(agrees, explained, profile, apart, where, findings, comparison.tried, question, left_out, theirs,
-                   ours, comparison.most_mistakes)
+                   ours, comparison.most_mistakes, step=comparison.step)
 
 
 def _findings(entries):

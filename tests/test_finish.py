@@ -150,14 +150,16 @@ AS_PEOPLE_SAVE_IT = {
 def test_verify_says_how_the_right_map_was_finished(words):
     verdict = verify(AS_PEOPLE_SAVE_IT[words], NET, IMAGE, target=1)
     assert verdict.explained and not verdict.agrees and str(verdict.findings[0]) == "no mistake"
-    assert str(verdict).startswith("the coarse map of gradcam") and words in str(verdict)
+    assert str(verdict).startswith("the same coarse map") and words in str(verdict)
+    assert verdict.degree == "the same coarse map, " + ("enlarged otherwise" if "Pillow" in words else "up to a curve")
 
 
 def test_another_class_is_named_behind_a_curve():
     other = explain(NET, IMAGE, target=2).heatmap[0] ** 0.5
     verdict = verify(other, NET, IMAGE, target=1)
     assert {str(finding) for finding in verdict.findings} == {"C1: another class (class 2)"}
-    assert "to the power of 0.5" in str(verdict)
+    assert "to the power of 0.5" in str(verdict) and verdict.degree == "a known mistake"
+    assert "C1: another class (class 2)" in repr(verdict)
 
 
 def test_a_map_of_another_size_is_compared():
@@ -173,3 +175,20 @@ def test_what_no_map_of_ours_gives_is_not_explained(seed):
     smooth = F.interpolate(torch.from_numpy(random.rand(1, 1, 6, 6)), IMAGE.shape[-2:], mode="bicubic")[0, 0]
     for theirs in (smooth, torch.from_numpy(random.rand(*IMAGE.shape[-2:]))):
         assert not verify(theirs, NET, IMAGE, target=1).explained
+
+
+def test_the_nearest_in_order_is_told_if_nothing_explains_the_map():
+    other = explain(NET, IMAGE, target=2).heatmap[0]
+    noise = torch.from_numpy(np.random.RandomState(0).randn(*other.shape)).float()
+    verdict = verify(other + 0.005 * noise, NET, IMAGE, target=1)
+    assert not verdict.explained and verdict.degree == "near"
+    (right, _), (nearest, what) = verdict.in_order
+    assert right < 0.8 < 0.9 < nearest and what == "another class (class 2)" and what in str(verdict)
+    assert verify(noise, NET, IMAGE, target=1).degree == "unlike"
+
+
+def test_degrees_of_an_agreeing_map():
+    right = RIGHT.heatmap[0]
+    assert verify(right, NET, IMAGE, target=1).degree == "the same numbers"
+    assert verify((255 * right).round().to(torch.uint8), NET, IMAGE, target=1).degree == "the same up to rounding"
+    assert verify(3 * right - 7, NET, IMAGE, target=1).degree == "the same up to scale and offset"

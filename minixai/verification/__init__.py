@@ -4,6 +4,7 @@
     mistakes/         what goes wrong, stage by stage
     search.py         profiles times mistakes, each distinct stage run once
     compare.py        one map against all of them
+    finish.py         how a map was enlarged and its values changed, estimated from the map itself
     rounding.py       differences that rounding explains
     saved_map.py      heatmaps as other programs save them
     colormaps.py      the ways in which heatmaps are drawn in colours

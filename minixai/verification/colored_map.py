@@ -49,7 +49,7 @@ def searched(picture: ColouredMap, method: str, traces: Traces, head, photo: np.
 
 class PictureComparison:
     """Their picture, and every way to draw a heatmap that gives it."""
-    close, most_mistakes = SAME, 1
+    close, most_mistakes, step = SAME, 1, LEVEL
 
     def __init__(self, picture: ColouredMap, photo: np.ndarray | None):
         """photo: uint8 (H,W,3)."""

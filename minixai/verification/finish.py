@@ -354,3 +354,26 @@ def finished_otherwise(theirs: Tensor, branches: list[Branch]) -> list[Finished]
             tied += [Finished(finish.mean, candidate, finish) for candidate in branch.candidates]
     fewest = min(len(one.candidate.mistakes) for one in tied)
     return [one for one in tied if len(one.candidate.mistakes) == fewest]
+
+
+def rank_correlations(theirs: Tensor, branches: list[Branch]) -> list[tuple[float, Branch]]:
+    """Spearman's correlation of theirs (H,W) with each coarse map, enlarged bilinearly; the highest first.
+
+    branches: from `coarse_maps`. A flat map has no order and is left out.
+    """
+    rows, columns = (_some_of(length) for length in theirs.shape)
+    ranks = _ranks(theirs.double()[rows][:, columns].flatten())
+    found = []
+    for branch in branches:
+        coarse = branch.values["coarse"][0].double()
+        R, C = _matrices("bilinear", 0.0, coarse.shape, theirs.shape)
+        ours = (R[rows] @ coarse @ C[columns].T).flatten()
+        if ours.max() > ours.min():
+            found.append((float(torch.corrcoef(torch.stack([ranks, _ranks(ours)]))[0, 1]), branch))
+    return sorted(found, key=lambda one: -one[0])
+
+
+def _ranks(values):
+    """The rank of each of P values; equal values share the mean of their ranks."""
+    levels, index, count = values.unique(return_inverse=True, return_counts=True)
+    return (count.cumsum(dim=0) - count / 2)[index].double()

@@ -7,6 +7,12 @@ import torch
 from minixai.verification.finish import Finish
 
 NAMED = 6               # of equal findings, that many are named in words; all are in `findings`
+EXACT = 1e-5            # of the map's span: the same numbers, rounded differently
+NEAR_FROM = 0.8         # rank correlation
+DEGREES = (SAME, ROUNDED, SCALED, ENLARGED, CURVE, MISTAKE, TWO_MISTAKES, NEAR, UNLIKE) = (
+    "the same numbers", "the same up to rounding", "the same up to scale and offset",
+    "the same coarse map, enlarged otherwise", "the same coarse map, up to a curve", "a known mistake",
+    "two known mistakes", "near", "unlike")
 NOWHERE_NEAR = 0.3      # of the largest value: a candidate further away than this says nothing about the map
 
 
@@ -35,6 +41,8 @@ class Verdict:
     max_difference: between theirs and ours, as a share of the largest value; infinite if no map without a mistake has
     the shape of theirs. where: (image, row, column) of that difference.
     tried: how many candidates were compared. left_out: what was not tried, in words.
+    in_order: [(rank correlation, what was computed)], the right map first and then the one that is nearest in order, if
+    nothing explains the map.
     """
     agrees: bool
     explained: bool
@@ -48,9 +56,28 @@ class Verdict:
     theirs: torch.Tensor    # (B,H,W), or (B,h,w) at layer size, or (1,H,W,3) if it came as a picture in colours
     ours: torch.Tensor      # of the shape of theirs if a map without a mistake has it, or else (B,H,W)
     most_mistakes: int = 2  # how many at once were tried
+    in_order: tuple = ()
+    step: float = 0.0       # between neighbouring values that the format of theirs can hold
 
     def __repr__(self):
-        return f"<Verdict: {str(self).splitlines()[0]}>"
+        causes = "; or ".join(str(finding) for finding in self.findings[:3] if finding.mistakes)
+        return f"<Verdict: {str(self).splitlines()[0]}{'; ' if self.explained and causes else ''}" + (
+            f"{causes}>" if self.explained else ">")
+
+    @property
+    def degree(self) -> str:
+        """How near the map is to the right one, one of DEGREES."""
+        first = self.findings[0] if self.findings else None
+        if not self.explained:
+            return NEAR if any(correlation >= NEAR_FROM for correlation, _ in self.in_order) else UNLIKE
+        if first.mistakes:
+            return MISTAKE if len(first.mistakes) == 1 else TWO_MISTAKES
+        if first.finish is None:
+            return ROUNDED if self.step or first.rounding or first.difference > EXACT else SAME
+        if first.finish.curve or first.finish.inverted:
+            return CURVE
+        usual = first.finish.enlargement in ("bilinear", "not enlarged") and not first.finish.blur
+        return SCALED if usual else ENLARGED
 
     def __str__(self):
         lines = _agreement if self.agrees else _causes if self.explained else _nothing
@@ -78,7 +105,7 @@ def _agreement(verdict):
 def _causes(verdict):
     findings = verdict.findings
     if not findings[0].mistakes:
-        yield f"the coarse map of {verdict.question}, finished otherwise{_apart(verdict)}"
+        yield f"{verdict.degree}: {verdict.question}{_apart(verdict)}"
         yield from _finish(findings[0])
         return
     yield f"differs: this is not {verdict.question}{_empty(verdict)}{_apart(verdict)}"
@@ -114,6 +141,7 @@ def _nothing(verdict):
     if verdict.left_out:
         yield f"  {verdict.left_out}"
     yield from _nearest(verdict)
+    yield from (f"  rank correlation {correlation:.2f} with {what}" for correlation, what in verdict.in_order)
     yield "  another network, photo or preprocessing would look like this; so would an unknown mistake"
 
 
