@@ -467,6 +467,13 @@ def test_one_attention_is_expected_in_each_block():
         record_vit(model, random_images())
 
 
+def test_attention_that_the_last_block_alone_changes_is_refused():
+    model = Theirs()
+    model.layers[2].attn = Changed(ours().blocks[2].attention, "less")
+    with pytest.raises(ValueError, match="changes its attention between the softmax and the values"):
+        record_vit(model, random_images())
+
+
 def test_another_shape_in_one_block_is_refused():
     model = Theirs()
     model.layers[2].attn = FewerKeys(ours().blocks[2].attention, "sdpa")
