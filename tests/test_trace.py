@@ -552,6 +552,13 @@ def test_infinity_is_named_where_it_is_seen_first(network, where):
         record_cnn(model, random_images(), 1, "0")
 
 
+def test_gradients_of_attention_that_are_not_finite_are_named():
+    def steep(logits, target):
+        return (logits.gather(-1, target) * 0).sqrt()
+    with pytest.raises(ValueError, match="first seen in its attention_gradients"):
+        record_vit(vit(), random_images(), 1, gradients=True, score=steep)
+
+
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 def test_an_image_with_other_channels_is_refused(record, make, layer):
     with pytest.raises(ValueError, match="first convolution takes 3 channels, the image .* has 1"):
