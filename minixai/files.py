@@ -26,7 +26,7 @@ def shown(path: str | PathLike | BaseException) -> str:
                    for letter in str(path))
 
 
-def must_be_regular(path: str | PathLike):
+def must_be_regular(path: str | PathLike) -> None:
     """OSError unless `path` leads to a regular file. Nothing is opened: a FIFO would wait for a writer, a device may
     give bytes without end. The message is one line that begins with the file's name."""
     try:
@@ -63,7 +63,7 @@ def why(error: Exception) -> str:
     return "no permission" if isinstance(error, PermissionError) else shown(error.strerror)
 
 
-def must_take_files(folder: Path):
+def must_take_files(folder: Path) -> None:
     """OSError, in one line that begins with the folder's name, unless a picture can be written into it.
 
     If the folder is not there yet, its nearest parent is tried. Nothing stays.

@@ -2,6 +2,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import TextIO
 
 PATIENCE = 2.0      # seconds
 PAUSE = 0.5         # seconds between two lines on a terminal
@@ -36,7 +37,7 @@ class Progress:
         self.pause = PAUSE if self.on_terminal else LONG_PAUSE
         self.shown = ""
 
-    def advance(self, skipped: bool = False):
+    def advance(self, skipped: bool = False) -> None:
         """One more is done. skipped: it took no work, so it says nothing about the time left."""
         self.done += 1
         self.skipped += skipped
@@ -56,12 +57,12 @@ class Progress:
         left = f", {rate:.1f} a second, {_duration((self.total - self.done) / rate)} left" if rate else ""
         return f"{self.done} of {self.total}{left}"
 
-    def say(self, line: str, file=None):
+    def say(self, line: str, file: TextIO | None = None) -> None:
         """Print a line of its own, on stdout or to `file`, where the progress line was."""
         self.wipe()
         print(line, file=file)
 
-    def wipe(self):
+    def wipe(self) -> None:
         """Remove the line from the terminal."""
         if self.shown:
             print("\r" + " " * len(self.shown) + "\r", end="", file=sys.stderr, flush=True)

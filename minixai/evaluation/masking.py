@@ -30,12 +30,12 @@ def black(image: Tensor, model: nn.Module | Preprocess | None) -> Tensor:
     return preprocess(Image.new("RGB", (8, 8)))[..., :1, :1].reshape(-1, 1, 1)
 
 
-def mean_colour(image: Tensor, model=None) -> Tensor:
+def mean_colour(image: Tensor, model: nn.Module | Preprocess | None = None) -> Tensor:
     """The image's own mean colour: image (B,3,H,W) -> (B,3,1,1)."""
     return F.adaptive_avg_pool2d(image, 1)
 
 
-def blurred(image: Tensor, model=None) -> Tensor:
+def blurred(image: Tensor, model: nn.Module | Preprocess | None = None) -> Tensor:
     """The image after a wide Gaussian blur: image (B,3,H,W) -> (B,3,H,W).
 
     The image is mirrored at its border, so that its mean colour stays the same.
