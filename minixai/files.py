@@ -131,7 +131,7 @@ def zip_parts(file: BinaryIO) -> list[zipfile.ZipInfo]:
     """The ZipInfo of every part of an open zip file. BadZipFile if it is damaged, ValueError if it lists so many that
     the list alone would fill the memory."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - (1 << 16) - 22))        # the end record, and the longest comment that may follow it
+    file.seek(max(0, size - 22 - 65535))        # the end record, and the longest comment that may follow it
     for record in file.read().split(b"PK\5\6")[1:]:
         if int.from_bytes(record[8:12], "little") > LONGEST_LIST:
             raise ValueError("a zip file with too many parts")

@@ -12,15 +12,15 @@ LONG_PAUSE = 30.0   # seconds between two lines in a file or a log, which keeps 
 def watched(parts: Iterable, what: str) -> Iterator:
     """Go through the parts. After two seconds, say on stderr which part it is; remove the line at the end."""
     began = last = time.monotonic()
-    shown = False
+    shown = ""
     for number, part in enumerate(parts):
         yield part
         now = time.monotonic()
         if now - began > PATIENCE and now - last > PAUSE:
-            shown, last = True, now
-            print(f"\r{what}: part {number + 1}", end="", file=sys.stderr, flush=True)
+            shown, last = f"{what}: part {number + 1}", now
+            print(f"\r{shown}", end="", file=sys.stderr, flush=True)
     if shown:
-        print("\r" + " " * (len(what) + 30) + "\r", end="", file=sys.stderr, flush=True)
+        _wipe(shown)
 
 
 class Progress:
@@ -65,8 +65,12 @@ class Progress:
     def wipe(self) -> None:
         """Remove the line from the terminal."""
         if self.shown:
-            print("\r" + " " * len(self.shown) + "\r", end="", file=sys.stderr, flush=True)
+            _wipe(self.shown)
         self.shown = ""
+
+
+def _wipe(line):
+    print("\r" + " " * len(line) + "\r", end="", file=sys.stderr, flush=True)
 
 
 def _duration(seconds):

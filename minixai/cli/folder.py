@@ -93,7 +93,7 @@ class FolderRun:
             try:
                 self._explain(self._jobs(paths))
             finally:
-                self.pool.shutdown(cancel_futures=True)
+                self.pool.shutdown()
                 torch.set_num_threads(threads)
                 self.progress.wipe()
 
