@@ -72,11 +72,11 @@ def test_the_map_is_that_of_the_slow_loop(method, slow, vit, image, trace):
 
 
 def test_the_positive_part_is_taken_in_each_head_or_after_the_mean():
-    attention = torch.tensor([1.0, 1.0]).reshape(1, 2, 1, 1)
-    gradients = torch.tensor([3.0, -1.0]).reshape(1, 2, 1, 1)
+    attention = torch.tensor([0.5, 0.25]).reshape(1, 2, 1, 1)
+    gradients = torch.tensor([6.0, -4.0]).reshape(1, 2, 1, 1)
     assert stages.positive_evidence(attention, gradients).item() == 1.5
     assert stages.mean_evidence(attention, gradients).item() == 1.0
-    assert stages.one_head_evidence(attention, gradients, 1).item() == 0
+    assert [stages.one_head_evidence(attention, gradients, head).item() for head in (0, 1)] == [3, 0]
 
 
 def test_maximum_and_minimum_of_the_heads_enclose_their_mean(trace):
