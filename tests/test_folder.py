@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import minixai
@@ -25,6 +26,7 @@ from minixai.cli import folder as folder_run
 from minixai.cli import image_files, question
 from minixai.cli.index_page import Card, page
 from minixai.cli.quick_overlay import quick_overlay
+from minixai.explain import Explanation
 from minixai.figures import on_photo
 from minixai.files import alone_in
 from minixai.heatmap import min_max, upsample
@@ -168,6 +170,25 @@ def test_a_vit_gives_the_overlay_of_the_method(photos, out, method, head):
     record = records(out)["b"]
     np.testing.assert_allclose(record["heatmap"], alone.heatmap[0], atol=1e-4)
     assert record["head"] == (-1 if head is None else head) and record["coarse"].shape == (12, 12)
+
+
+def test_the_pictures_of_stages_and_heads_are_those_of_each_image(photos, out, monkeypatch):
+    """Small pictures stand for those that take long to draw."""
+    drawn = []
+
+    def figure(kind, index):
+        drawn.append((kind, index))
+        return Figure(figsize=(1, 1))
+
+    monkeypatch.setattr(Explanation, "figure", lambda result, rgb=None, index=0: figure("stages", index))
+    monkeypatch.setattr(image_files, "every_head", lambda result, index=0: figure("heads", index))
+    assert run(photos, "--model", "small_vit", "--stages", out=out) == 0
+    assert drawn == [(kind, index) for index in (0, 0, 1) for kind in ("stages", "heads")]     # batches of 1 and of 2
+    pictures = [f"{name}_small_vit_attention_{kind}.png" for name in "abc" for kind in ("heads", "stages")]
+    assert sorted(path.name for path in out.glob("*.png")) == pictures and set(pictures) <= links(out)
+    for picture in pictures:
+        with Image.open(out / picture) as opened:
+            assert opened.format == "PNG"
 
 
 @pytest.mark.slow
