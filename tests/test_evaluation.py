@@ -2,6 +2,7 @@
 pixels, and slow loops that share no line with the code."""
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -302,6 +303,10 @@ def test_long_work_says_how_far_it_is(model, monkeypatch, capsys):
     monkeypatch.setattr(occlusion, "AT_ONCE", 1)
     evaluation.occlusion_map(model, WHITE, 1, patch=6, stride=6)
     assert "occlusion map in 8 parts: part 8" in capsys.readouterr().err
+    evaluation.deletion_curve(model, WHITE, torch.zeros(H, W), 1, steps=2)
+    evaluation.insertion_curve(model, WHITE, torch.zeros(H, W), 1, steps=2)
+    first, second = re.findall(r"(\w+ curve in 3 parts): part 3", capsys.readouterr().err)
+    assert first.startswith("deletion") and second.startswith("insertion")
 
 
 def test_on_a_trained_network_the_animal_counts_and_the_black_patch_is_black():
@@ -434,6 +439,13 @@ def test_what_a_flat_map_says_is_not_a_number():
     for same in (evaluation.correlation, evaluation.rank_correlation, evaluation.top_overlap):
         found = same(MAPS, MAPS[:1])
         assert found.isnan().tolist() == [False, False, True, True] and found[0] == 1
+
+
+def test_a_flat_map_of_double_precision_is_flat_in_spite_of_rounding():
+    """The mean of three times 0.1 is not 0.1."""
+    flat, ramp = torch.full((1, 3), 0.1, dtype=torch.float64), torch.arange(3.0)[None].double()
+    for one, other in ((flat, ramp), (ramp, flat)):
+        assert evaluation.correlation(torch.stack([one, ramp]), torch.stack([other, ramp])).isnan().tolist() == [1, 0]
 
 
 def test_top_overlap_of_maps_that_can_be_counted():

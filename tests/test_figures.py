@@ -161,6 +161,7 @@ def tiles_of(sheet, h, w, gap=1):
     rows, columns = (sheet.shape[0] + gap) // (h + gap), (sheet.shape[1] + gap) // (w + gap)
     assert sheet.shape == (rows * (h + gap) - gap, columns * (w + gap) - gap)
     tiles = [sheet[row * (h + gap):, column * (w + gap):][:h, :w] for row in range(rows) for column in range(columns)]
+    assert not np.isnan(tiles[-columns]).all()          # no row is empty
     return [tile for tile in tiles if not np.isnan(tile).all()]
 
 
