@@ -366,6 +366,7 @@ def test_of_pixels_that_only_rounding_sets_apart_the_first_is_the_highest():
     """The border of an enlarged map repeats its outermost cells, with other last digits on other processors."""
     tied = torch.tensor([[0., 0, 0, 0], [0, 3, 1, 0], [0, 0, 0, 3.000001]])
     assert evaluation.peak(torch.stack([tied, -tied])).tolist() == [[1, 1], [0, 0]]
+    assert evaluation.peak(1000 * tied).tolist() == [1, 1]          # the difference counts as a share
     assert evaluation.peak(tied + torch.eye(3, 4) * 1e-3).tolist() == [1, 1]
     assert evaluation.peak(tied.double() + 1e-3 * (tied > 3)).tolist() == [2, 3]
     assert evaluation.points_at(tied, tied == 3) and not evaluation.points_at(tied, tied > 3)
@@ -664,6 +665,7 @@ HEADLESS = ViT(16, 8, width=8, depth=1, heads=2, classes=0)
     (lambda m: evaluation.correlation(MAPS, MAPS[..., :2]), "3x4 and 3x2 cannot be compared"),
     (lambda m: evaluation.rank_correlation(MAPS, MAPS[:3]), "do not belong together"),
     (lambda m: evaluation.top_overlap(MAPS, MAPS, 0), "more than 0 and less than 1; got 0"),
+    (lambda m: evaluation.top_overlap(MAPS, MAPS, 1), "more than 0 and less than 1; got 1"),
     (lambda m: evaluation.entropy(-MAPS), "goes down to -4"),
     (lambda m: list(evaluation.randomised_copies(m)), "has no layers with weights"),
     (lambda m: list(evaluation.randomised_copies(make("foreign"), layers=["hed"])), "no layer named 'hed'"),
