@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 import weakref
@@ -272,6 +273,17 @@ def test_few_photos_are_open_at_once(photos, out, monkeypatch):
         Image.new("RGB", (40, 30)).save(photos / f"more{number:02d}.png")
     assert run(photos, *SMALL, out=out) == 0
     assert len(alive) == 63 and max(most) <= 30
+
+
+def test_when_the_page_is_written_no_thread_works_any_more(photos, out, monkeypatch):
+    before, after, finish = {*threading.enumerate()}, [], folder_run.FolderRun.finish
+
+    def look_and_finish(*arguments):
+        after.extend({*threading.enumerate()} - before)
+        return finish(*arguments)
+
+    monkeypatch.setattr(folder_run.FolderRun, "finish", look_and_finish)
+    assert run(photos, *SMALL, out=out) == 0 and not after
 
 
 @pytest.mark.parametrize("threads", [1, 5])
