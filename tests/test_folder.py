@@ -475,16 +475,19 @@ def test_every_file_that_fails_is_named_and_the_others_are_explained(tmp_path, p
     assert set(records(out)) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("error", [ValueError("the network's numbers hold NaN"), MemoryError(), RuntimeError("a\nb"),
-                                   OSError(errno.ENOSPC, "No space left on device")])
-def test_whatever_fails_on_one_file_the_others_are_explained(error, photos, out, capsys, monkeypatch):
+@pytest.mark.parametrize("error, batch", [
+    (ValueError("the network's numbers hold NaN"), 3), (MemoryError(), 2), (RuntimeError("a\nb"), 3),
+    (OSError(errno.ENOSPC, "No space left on device"), 3)])
+def test_whatever_fails_on_one_file_the_others_of_its_batch_are_explained(error, batch, photos, out, capsys,
+                                                                          monkeypatch):
     def explain_but_one(model, images, *others):
         if (images.std(dim=(1, 2, 3)) < 1e-6).any():
             raise error
         return explain(model, images, *others)
     explain = question.explain
     monkeypatch.setattr(question, "explain", explain_but_one)
-    Image.new("L", (30, 20), 99).save(photos / "bad.png")
+    monkeypatch.setattr(folder_run, "BATCH", {"cpu": batch, "cuda": batch})
+    Image.new("L", (30, 20), 99).save(photos / "bad.png")       # behind b.jpg, in the second batch
     assert run(photos, *SMALL, out=out) == 1
     (line,) = errors(capsys)
     assert "bad.png: " in line and line.isprintable()
