@@ -19,6 +19,7 @@ from minixai.trace import record_cnn
 from minixai.trace.common import copy_of
 from minixai.verification.compare import difference
 from minixai.verification.mistakes import all_mistakes
+from minixai.verification.profiles import heatmap_as, torchcam
 from minixai.verification.profiles.stages import no_relu
 from minixai.verification.search import Traces
 from tests import verify_score as score
@@ -111,6 +112,16 @@ def test_the_question_names_up_to_three_classes(targets, labels, named, monkeypa
     images = IMAGE.expand(len(targets), -1, -1, -1)
     verdict = verify(explain(NET, images, target=targets).heatmap, NET, images, target=targets)
     assert verdict.question == f"gradcam at stage4, {named}"
+
+
+def test_how_a_library_departs_from_the_paper_is_said_unless_the_paper_gives_the_same_map():
+    cubed, = (profile for profile in torchcam.PROFILES
+              if profile.method == "gradcampp" and profile.variant == "resized")
+    verdict = verify(heatmap_as(cubed, NET, IMAGE, 1), NET, IMAGE, "gradcampp", 1)
+    assert verdict.agrees and cubed.name in verdict.findings[0].profiles
+    assert verdict.findings[0].departs == (f"{torchcam.LIBRARY}: {cubed.departs}",)
+    right = verify(explain(NET, IMAGE, "gradcampp", 1).heatmap, NET, IMAGE, "gradcampp", 1)
+    assert right.agrees and right.findings[0].departs == ()
 
 
 def test_findings_that_are_many_are_counted_and_the_nearest_is_called_no_more_than_that():
