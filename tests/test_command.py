@@ -298,6 +298,8 @@ def test_help_shows_an_example(command, capsys):
         main([command, "--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
+    usage, description, *_ = printed.split("\n\n")
+    assert usage.startswith(f"usage: minixai {command}") and description[0].isupper()
     examples = printed.partition("example")[2]
     assert f"  minixai {command}" in examples
     if command == "explain":
