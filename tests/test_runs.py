@@ -8,7 +8,6 @@ import fcntl
 import io
 import json
 import os
-import queue
 import signal
 import stat
 import struct
@@ -234,3 +233,344 @@ def test_other_systems_have_limits_alone(limited, tmp_path, monkeypatch):
     monkeypatch.setattr(fence.sys, "platform", "darwin")
     monkeypatch.setattr(fence.ctypes, "CDLL", None)
     assert fence.close(str(tmp_path), [], LIMITS) == ["Landlock", "seccomp"] and "RLIMIT_CPU" in dict(limited)
+
+
+# ---- the runner
+
+class Ended(BaseException):
+    """In place of os._exit."""
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """run(fence, function): in_a_process_of_its_own in this process: (exit code, what it would have changed here)."""
+    noted = {"dup2": [], "closed": [], "hooks": []}
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def end(code):
+        raise Ended(code)
+
+    def duplicate(ours, theirs):
+        noted["dup2"].append((os.readlink(f"/proc/self/fd/{ours}"), fcntl.fcntl(ours, fcntl.F_GETFL), theirs))
+        noted.setdefault("opened", set()).add(ours)
+
+    def run(close, function=""):
+        request = {"folder": str(tmp_path / "run"), "file": "x.py", "function": function, "limits": {"seconds": 3}}
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Ended) as ended:
+            for name in ("stdin", "stdout", "stderr"):
+                patch.setattr(sys, name, getattr(sys, name))
+            for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
+                patch.setenv(name, "before")
+            patch.setattr(tempfile, "tempdir", tempfile.tempdir)
+            patch.setattr(runner.os, "dup2", duplicate)
+            patch.setattr(runner.os, "closerange", lambda *numbers: noted["closed"].append(numbers))
+            patch.setattr(runner.os, "_exit", end)
+            patch.setattr(runner.sys, "addaudithook", noted["hooks"].append)
+            try:
+                runner.in_a_process_of_its_own(request, {"readable": [["/whole", True], ["/names", False]]}, close)
+            finally:
+                noted.update({"streams": (sys.stdin, sys.stdout, sys.stderr), "tempdir": tempfile.tempdir,
+                          "environment": dict(os.environ), "folder": os.getcwd()})
+                for number in noted.pop("opened", ()):
+                    os.close(number)
+        return ended.value.args[0], noted
+    return run
+
+
+def test_a_run_has_its_own_folder_output_and_fence(alone, tmp_path):
+    (tmp_path / "run" / "x.py").write_text('PREDICTION = "blue"')
+    asked = []
+
+    def close(*arguments):
+        asked.append(arguments)
+        assert not Path("report.json").exists()
+        return ["seccomp"]
+    code, noted = alone(close)
+    folder = str(tmp_path / "run")
+    assert code == 0 and asked == [(folder, [["/whole", True], ["/names", False]], {"seconds": 3})]
+    assert json.loads((tmp_path / "run" / "report.json").read_text()) == {
+        "answers": {"PREDICTION": "blue", "EXPLANATION": ""}, "missing": ["seccomp"]}
+    assert [(path, theirs) for path, _, theirs in noted["dup2"]] == [
+        (os.devnull, 0), (f"{folder}/printed", 1), (f"{folder}/printed", 2)]
+    for _, flags, _ in noted["dup2"][1:]:
+        assert flags & os.O_ACCMODE == os.O_WRONLY and flags & os.O_APPEND
+    assert noted["dup2"][0][1] & os.O_ACCMODE == os.O_RDONLY
+    assert stat.S_IMODE(os.stat("printed").st_mode) == 0o600
+    assert len(noted["closed"]) == 1 and noted["closed"][0][0] == 3 and noted["closed"][0][1] >= 256
+    assert noted["folder"] == folder == noted["tempdir"]
+    assert {noted["environment"][name] for name in ("HOME", "TMPDIR", "MPLCONFIGDIR")} == {folder}
+    hook, = noted["hooks"]
+    for path in ("printed", "/whole/x", os.devnull):
+        hook("open", (path, "r", 0))
+    with pytest.raises(PermissionError):
+        hook("open", ("/names/x", "r", 0))
+
+
+def test_a_run_prints_whatever_it_likes_line_by_line(alone, tmp_path):
+    (tmp_path / "run" / "x.py").write_text("")
+    code, noted = alone(lambda *_: [])
+    given, printed, errors = noted["streams"]
+    assert code == 0 and given.fileno() == 0 and printed.fileno() == 1 and errors is printed
+    assert printed.errors == "replace" and printed.encoding == given.encoding == "utf-8" and printed.line_buffering
+    given.close()
+    printed.close()
+    assert os.fstat(0) and os.fstat(1)              # a file that closes them closes no descriptor
+
+
+def test_a_run_whose_fence_cannot_be_closed_reports_nothing(alone, tmp_path):
+    def close(*_):
+        raise OSError("no fence")
+    (tmp_path / "run" / "x.py").write_text("")
+    assert alone(close)[0] == 1 and not (tmp_path / "run" / "report.json").exists()
+
+
+def test_the_runner_says_that_it_is_ready_then_an_exit_code_for_each_line(monkeypatch):
+    raw, seen, given, threads = io.BytesIO(), [], [], []
+    requests = [{"function": "one"}, {"function": "two"}, {"function": "three"}]
+    setup = {"packages": ["/packages/of/torch"], "readable": []}
+    children = iter([71, 72, 0])
+
+    def fork():
+        seen.append(raw.getvalue().decode().split())            # what the worker can read by now
+        return next(children)
+
+    def run(request, *others):
+        given.append((request, *others))
+        raise Ended
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(json.dumps, [setup, *requests]))))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(runner.os, "fork", fork)
+    monkeypatch.setattr(runner.os, "waitpid", lambda child, how: (child, {71: 3 << 8, 72: signal.SIGXCPU}[child]))
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    monkeypatch.setattr(runner, "in_a_process_of_its_own", run)
+    with pytest.raises(Ended):
+        runner.main()
+    assert seen == [["ready"], ["ready", "3"], ["ready", "3", str(-signal.SIGXCPU)]]
+    assert sys.path[-1] == "/packages/of/torch" and threads == [1]
+    request, its_setup, close = given[0]
+    assert (request, its_setup) == (requests[2], setup) and close.__code__.co_filename == fence.__file__
+
+
+def test_without_fork_the_runner_itself_does_the_run(monkeypatch):
+    given = []
+
+    def run(*arguments):
+        given.append(arguments)
+        raise Ended
+    monkeypatch.setattr(runner, "FORKS", False)
+    monkeypatch.setattr(runner.os, "fork", None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"packages": []}\n{"function": "f"}\n'))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(runner, "in_a_process_of_its_own", run)
+    with pytest.raises(Ended):
+        runner.main()
+    assert given[0][0] == {"function": "f"}
+
+
+def test_what_is_out_of_reach_is_said_in_a_sentence(tmp_path):
+    hook = runner.explain_what_is_out_of_reach([str(tmp_path)])
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    for event, arguments in (("builtins.input", ()), ("builtins.breakpoint", ())):
+        with pytest.raises(RuntimeError, match="there is no keyboard here"):
+            hook(event, arguments)
+    for event in ("os.system", "os.fork", "subprocess.Popen", "socket.connect"):
+        with pytest.raises(PermissionError, match=f"network are out of reach here, in check and in grading .{event}"):
+            hook(event, ("ls",))
+    for path in ("/etc/hostname", b"/etc/hostname", Path("/etc/hostname"), str(tmp_path / "link"), f"{tmp_path}/../x"):
+        with pytest.raises(PermissionError, match="out of reach here"):
+            hook("open", (path, "r", 0))
+    for event, arguments in (("open", (str(tmp_path / "x"), "w", 0)), ("open", (3, "r", 0)), ("import", ("math",)),
+                             ("os.listdir", ("/",))):
+        hook(event, arguments)
+
+
+# ---- the worker, with a runner that runs nothing
+
+RUNNER = r"""
+import json, os, subprocess, sys, time
+setup = json.loads(sys.stdin.readline())
+print("ready", flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    os.chdir(request["folder"])
+    said = {"request": request, "setup": setup, "files": sorted(os.listdir(".")), "environment": dict(os.environ),
+            "started": sys.argv, "isolated": sys.flags.isolated, "no_site": sys.flags.no_site, "pid": os.getpid(),
+            "group": os.getpgrp(), "utf8": sys.flags.utf8_mode}
+    if os.path.exists("inputs.npz"):
+        os.rename("inputs.npz", "0.npy")        # zeros, below, in a file that is none
+    what = request["function"]
+    if what == "loaded":
+        open("loaded", "w").close()
+    if what == "passes":
+        said["passes"] = []
+    if what == "child":
+        said["child"] = subprocess.Popen(["sleep", "60"]).pid
+    if what in ("large", "at most"):
+        with open("printed", "wb") as file:
+            file.truncate(2**24 + (what == "large"))
+    json.dump(said, open("report.json", "w"))
+    if what == "exit":
+        os._exit(5)
+    if what in ("sleep", "large", "child"):
+        time.sleep(60)
+    print(what if what.isdigit() else 0, flush=True)
+"""
+
+
+@pytest.fixture
+def workers(tmp_path, monkeypatch):
+    """start(limits): a worker whose process runs RUNNER."""
+    (tmp_path / "runner.py").write_text(RUNNER)
+    monkeypatch.setattr(worker, "RUNNER", tmp_path / "runner.py")
+    started = []
+
+    def start(*limits):
+        started.append(Worker(*limits))
+        return started[-1]
+    yield start
+    for one in started:
+        one.__exit__()
+
+
+def is_alive(pid):
+    """Is there such a process, other than one that has ended and waits to be noticed?"""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_a_worker_sends_a_run_and_reads_what_it_left(workers, monkeypatch):
+    monkeypatch.setenv("MY_SECRET", "1")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    run = workers().run(b"x = 1", "f", {"0/a": np.zeros(3)}, passes=2, of_numpy=True, file="mine.py")
+    folder = run.said["request"].pop("folder")
+    assert run.said["request"] == {
+        "file": "mine.py", "function": "f", "passes": 2, "of_numpy": True,
+        "limits": {"seconds": 10, "memory": 2 * 2**30, "file_size": 2**24}}
+    assert run.said["files"] == ["inputs.npz", "mine.py"] and not Path(folder).exists()
+    assert Path(folder).name.startswith("minixai-")
+    assert (run.arrays, run.printed, run.ending, run.loaded) == ([None, None], "", None, False)
+    assert [run.said[name] for name in ("isolated", "no_site", "utf8")] == [1, 1, 1]
+    environment = run.said["environment"]
+    assert "MY_SECRET" not in environment and environment["ATEN_CPU_CAPABILITY"] == "default"
+    assert {environment[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"1"}
+    assert run.said["setup"] == {"packages": worker.packages(), "readable": worker.readable()}
+    assert run.said["group"] == run.said["pid"]
+
+
+def test_a_worker_serves_one_run_after_the_other(workers):
+    one = workers()
+    first, second = (one.run(b"").said for _ in range(2))
+    assert first["pid"] == second["pid"] and first["files"] == second["files"] == ["exercise.py"]
+    assert [one.run(b"", name).loaded for name in ("f", "loaded", "passes")] == [False, True, True]
+    assert one.run(b"", "3").ending == ("it ended its process", " with exit code 3, and gave nothing")
+    assert one.run(b"", "at most").ending is None
+
+
+def test_a_run_that_takes_too_long_or_writes_too_much_is_ended(workers):
+    one = workers(Limits(seconds=0.3))
+    pids = []
+    for what, ending in (("sleep", ("it did not end within 0.3 s", " (an endless loop?)")),
+                         ("large", ("it printed or wrote too much", "")),
+                         ("exit", ("it ended its process", " with exit code 5, and gave nothing"))):
+        run = one.run(b"", what)
+        assert run.ending == ending
+        pids.append(run.said["pid"])
+    assert one.run(b"").ending is None and len({*pids}) == 3       # each took a new process
+    assert not any(map(is_alive, pids))
+
+
+def test_a_run_that_is_no_longer_wanted_is_ended_with_all_that_it_started(workers):
+    one, started = workers(), time.monotonic()
+    process = one.process
+    with pytest.raises(Stopped):
+        one.run(b"", "child", stop=lambda: time.monotonic() > started + 0.5)
+    assert process.popen.poll() == -signal.SIGKILL and process.popen.stdin.closed
+    children = [path for path in Path("/proc").glob("[0-9]*") if _group_of(path) == process.popen.pid]
+    assert not [path for path in children if is_alive(path.name)] and time.monotonic() - started < 10
+    assert one.run(b"").said["pid"] != process.popen.pid
+
+
+def _group_of(path):
+    try:
+        return os.getpgid(int(path.name))
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize("code, patience", [("", 120), ("import time\ntime.sleep(60)", 0.2)])
+def test_a_process_that_does_not_start_is_one_line(code, patience, workers, tmp_path, monkeypatch):
+    (tmp_path / "runner.py").write_text(code)
+    monkeypatch.setattr(worker, "PATIENCE", patience)
+    one, started = workers(), time.monotonic()
+    with pytest.raises(OSError, match=r"did not start: does `.* -c \"import torch, numpy\"` work\?"):
+        one.run(b"")
+    assert time.monotonic() - started < 20
+
+
+def test_the_start_of_a_process_can_be_stopped(workers, tmp_path):
+    (tmp_path / "runner.py").write_text("import time\ntime.sleep(60)")
+    with pytest.raises(Stopped):
+        workers().run(b"", stop=lambda: True)
+
+
+def test_a_request_to_a_process_that_has_ended_is_no_error(workers):
+    process = workers().process
+    process.end()
+    process.popen.stdin = io.TextIOWrapper(io.FileIO(os.open("/dev/full", os.O_WRONLY), "w"))
+    process.write({})                                   # the next wait notices
+    assert process.line() is None
+
+
+@pytest.mark.parametrize("code, ending", [
+    (0, None), (1, ("it ended its process", " with exit code 1, and gave nothing")),
+    (-signal.SIGXCPU, ("it took too much time", " (an endless loop?)")),
+    (-signal.SIGXFSZ, ("it printed or wrote too much", "")),
+    (-signal.SIGKILL, ("it took too much time or memory", "")),
+    (-signal.SIGSEGV, ("it crashed", " (SIGSEGV)")), (-200, ("it crashed", " (200)")),
+])
+def test_the_exit_code_of_a_run_has_its_sentence(code, ending):
+    assert worker.ending_of(code) == ending
+
+
+def test_what_was_printed_is_cut_off(tmp_path):
+    for text, shown in ((b"a" * 4000, "a" * 4000), (b"a" * 4001, "a" * 4000 + " …"), (b"\xffx", "�x")):
+        (tmp_path / "printed").write_bytes(text)
+        assert worker.read_printed(tmp_path / "printed") == shown
+
+
+def test_a_report_or_an_array_that_is_too_large_is_not_read(tmp_path):
+    for name, size, read in (("r", 2**18, {"a": 1}), ("r", 2**18 + 1, {})):
+        (tmp_path / name).write_text('{"a": 1}'.ljust(size))
+        assert worker.read_report(tmp_path / name) == read
+    np.save(tmp_path / "0.npy", np.zeros(2**22, np.uint8))
+    assert worker.read_array(tmp_path / "0.npy").size == 2**22
+    np.save(tmp_path / "1.npy", np.zeros(2**22 + 4096, np.uint8))
+    assert worker.read_array(tmp_path / "1.npy") is None
+
+
+def test_a_run_may_read_everything_in_a_folder_but_what_is_closed(tmp_path):
+    for name in ("a/minixai", "a/other/deep", "b"):
+        (tmp_path / name).mkdir(parents=True)
+    assert sorted(worker.without(tmp_path, {tmp_path / "a/minixai"})) == [
+        (tmp_path, False), (tmp_path / "a", False), (tmp_path / "a/other", True), (tmp_path / "b", True)]
+    assert list(worker.without(tmp_path / "a", {tmp_path / "a"})) == []
+    assert list(worker.without(tmp_path / "b", {tmp_path / "a"})) == [(tmp_path / "b", True)]
+
+
+def test_a_run_may_read_the_packages_and_not_this_library(tmp_path, monkeypatch):
+    import PIL
+    import torch
+    places = [str(Path(package.__file__).parents[1]) for package in (torch, np, PIL)]
+    assert {*places} <= {*worker.packages()} and len({*worker.packages()}) == len(worker.packages())
+    (tmp_path / "minixai-1.0.dist-info").mkdir()
+    (tmp_path / "numpy").mkdir()
+    monkeypatch.setattr(worker, "packages", lambda: [str(tmp_path)])
+    paths = dict(map(tuple, worker.readable()))
+    assert paths[str(tmp_path)] is False and paths[str(tmp_path / "numpy")] is True
+    assert str(tmp_path / "minixai-1.0.dist-info") not in paths
+    assert paths[str(Path(os.__file__).resolve().parent)] is True or str(Path(os.__file__).resolve().parent) in paths
+    assert not [path for path in paths if Path(path) == Path(worker.__file__).resolve().parents[1]]
