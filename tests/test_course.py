@@ -645,6 +645,81 @@ def test_when_all_is_right_the_next_command_is_named(tmp_path, capsys, here):
     assert f"minixai explain --method rollout --mine {path}" in capsys.readouterr().out
 
 
+class Shown:
+    """Standard output as another process sees it: what is not flushed has not been printed yet."""
+
+    def __init__(self, monkeypatch):
+        self.raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(self.raw, encoding="utf-8"))
+
+    def __str__(self):
+        return self.raw.getvalue().decode()
+
+
+def test_what_is_known_is_shown_before_the_next_thing_that_takes_time(tmp_path, monkeypatch):
+    shown, seen = Shown(monkeypatch), []
+
+    class Looking(Here):
+        def run(self, *arguments, **more):
+            seen.append(str(shown))
+            return super().run(*arguments, **more)
+    path = tmp_path / "mine.py"
+    wrong = solution(find("12")).replace(".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)")
+    report.verdict(find("12"), path, wrong.encode(), Looking(), tmp_path)
+    assert [text.splitlines()[-1].split(": ")[0] for text in seen] == ["  positive_evidence         ", "picture"]
+    assert seen[0].startswith("exercise 12: Gradients meet attention\n") and "0 of 2 right\npicture: " in seen[1]
+    assert str(shown).endswith("EXPLANATION is still empty (your instructor reads it)\n")
+    seen.clear()
+    report.verdict(find("12"), path, solution(find("12")).encode(), Looking(), tmp_path)
+    assert seen[2].endswith(f"ok\n2 of 2 right\nsee your functions at work: minixai explain PHOTO --method chefer "
+                            f"--model small_vit --mine {path}\n")
+    seen.clear()
+    report.verdict(find("05"), path, b"", Looking(), tmp_path)
+    assert seen[-1].endswith("0 of 1 right\n")
+    seen.clear()
+    report.verdict(find("04"), path, b"", Looking(), tmp_path)
+    assert len(seen) == 1 and seen[0].endswith("exercise 04: Target layer\n")
+
+
+def test_watch_checks_again_whenever_the_file_is_saved(tmp_path, monkeypatch):
+    path, shown, seen = tmp_path / "exercise_12.py", Shown(monkeypatch), []
+    saves = [solution(find("12")).replace(".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)"),
+             "while it runs", solution(find("12"))]
+
+    def save(where, stamp):
+        assert where == path and (stamp is None) == (not path.exists())
+        seen.append(str(shown)[len("".join(seen)):])
+        path.write_text(saves.pop(0), encoding="utf-8")
+
+    class SavedWhileItRuns(Here):
+        def run(self, source, *arguments, **more):
+            if source == b"while it runs":
+                path.write_text("another size")
+            return super().run(source, *arguments, **more)
+    monkeypatch.setattr(report, "Worker", SavedWhileItRuns)
+    monkeypatch.setattr(report, "_wait_for_another", save)
+    assert report.main("12", path, watch=True, out=tmp_path / "out") == 0
+    assert seen[0] == f"no file {path}; `minixai start` writes one\n"
+    assert "known mistake: clamped after the mean over heads" in seen[1] and "0 of 2 right" in seen[1]
+    assert seen[1].startswith("\nexercise 12") and seen[2].endswith("positive_evidence         saved again\n")
+    assert "2 of 2 right" in str(shown)[len("".join(seen)):] and not saves
+
+
+def test_a_save_is_waited_for_until_the_file_is_there_and_stays_as_it_is(tmp_path, monkeypatch):
+    path = written(tmp_path, "old", "x.py")
+    half = [None, None, path.unlink, None, lambda: path.write_text("new, ha"), lambda: path.write_text("new, whole"),
+            None, None]
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        action = half.pop(0)
+        action and action()
+    monkeypatch.setattr(report.time, "sleep", sleep)
+    report._wait_for_another(path, report._stamp(path))
+    assert not half and sum(slept) < 1 and path.read_text() == "new, whole"
+
+
 @pytest.mark.slow
 def test_watch_waits_out_a_file_that_is_away_or_half_written(tmp_path):
     path = tmp_path / "exercise_02.py"

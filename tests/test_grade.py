@@ -665,6 +665,90 @@ def test_results_in_the_folder_of_the_submissions_are_no_submissions(tmp_path):
     assert list(submissions.find_all(find("02"), tmp_path, tmp_path / "out")[0]) == ["ada"]
 
 
+def found_in(folder):
+    """({name: what is said of it}, the files of other exercises) for exercise 02."""
+    found, elsewhere = submissions.find_all(find("02"), folder, folder / "out")
+    return {name: (one.path.relative_to(folder).as_posix(), one.problem or one.note)
+            for name, one in found.items()}, elsewhere
+
+
+def test_each_students_folder_is_searched_at_any_depth(tmp_path):
+    rectify = "def rectify(cam): pass"
+    for name in ("zoe/a/b/Main.PY", "zoe/a/__pycache__/main.py", "zoe/.git/main.py", "zoe/a/.main.py",
+                 "zoe/a/notes.md", "__MACOSX/zoe.py", ".idea/x.py", "Thumbs.db",
+                 "ben/exercise_02.py", "ben/exercise_05.py", "ben/help.py", "eve/exercise_05.py", "eve/help.py",
+                 "gus/1.py", "gus/2.py", "out/results.json", "words/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(rectify if name.startswith("gus") else "")
+    (tmp_path / "none").mkdir()
+    found, elsewhere = found_in(tmp_path)
+    assert found == {
+        "ben_exercise_02": ("ben/exercise_02.py", ""),
+        "gus_1": ("gus/1.py", "one of 2 files for this exercise in gus"),
+        "gus_2": ("gus/2.py", "one of 2 files for this exercise in gus"),
+        "none": ("none", "no .py file in this folder"), "words": ("words", "no .py file in this folder"),
+        "zoe_a_b_Main": ("zoe/a/b/Main.PY", "")}
+    assert list(found) == sorted(found) and elsewhere == ["ben/exercise_05.py", "eve/exercise_05.py"]
+
+
+def test_a_folder_of_more_files_than_a_student_writes_is_not_read(tmp_path):
+    for name, count in (("many", 51), ("most", 50)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number:02d}.py").write_text("")
+    found, _ = found_in(tmp_path)
+    assert found.pop("many") == ("many", "51 .py files in this folder, 50 at most")
+    assert len(found) == 50 and found["most_00"] == ("most/00.py", "one of 50 files for this exercise in most")
+
+
+def test_what_is_no_python_file_is_not_read_and_says_why(tmp_path):
+    (tmp_path / "as_large.py").write_bytes(b"#" * 2**20)
+    (tmp_path / "larger.py").write_bytes(b"#" * (2**20 + 1))
+    (tmp_path / "link.py").symlink_to(tmp_path / "as_large.py")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "link.py").symlink_to(tmp_path / "as_large.py")
+    (tmp_path / "work.ipynb").write_text("{}")
+    (tmp_path / "work").write_text("")
+    os.mkfifo(tmp_path / "fifo.py")
+    assert {name: said for name, (_, said) in found_in(tmp_path)[0].items()} == {
+        "as_large": "", "larger": "a file of 1048577 bytes, 1048576 at most", "fifo": "this is not a regular file",
+        "link": "this is a link, not a file", "linked": "this is a link, not a file",
+        "pack_link": "this is a link, not a file",
+        "work": "a nameless file; only .py files are graded",
+        "work.ipynb": "a .ipynb file; only .py files are graded"}
+    source = submissions.find_all(find("02"), tmp_path, tmp_path)[0]["as_large"].source
+    assert source == b"#" * 2**20
+
+
+def test_what_cannot_be_read_is_a_row_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ben.py").write_text("")
+    scan = os.scandir
+
+    def refuse(path, *_):
+        if str(path).endswith("ada"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    def unread(path):
+        raise OSError(5, "Input/output error")
+    monkeypatch.setattr(Path, "read_bytes", unread)
+    assert found_in(tmp_path)[0] == {"ada": ("ada", "the folder cannot be read: no permission"),
+                                     "ben": ("ben.py", "it cannot be read: Input/output error")}
+
+
+def test_a_folder_of_another_exercise_has_no_rows_and_an_empty_one_is_an_error(tmp_path):
+    (tmp_path / "hal_exercise_12.py").write_text("")
+    assert found_in(tmp_path) == ({}, ["hal_exercise_12.py"])
+    (tmp_path / "hal_exercise_12.py").unlink()
+    with pytest.raises(ValueError, match=": no submissions in this folder$"):
+        found_in(tmp_path)
+    with pytest.raises(ValueError, match="none is not a folder$"):
+        found_in(tmp_path / "none")
+
+
 # ---- judged as grading does, without a process for each
 
 @pytest.mark.parametrize("exercise, task", TASKS, ids=lambda value: getattr(value, "name", None))
