@@ -23,7 +23,7 @@ from PIL import Image
 
 from minixai import METHODS, figures
 from minixai.__main__ import main
-from minixai.course import check, fixtures, record, report, runner, start
+from minixai.course import check, fixtures, pictures, record, report, runner, start
 from minixai.course.blank import blanked, length_of
 from minixai.course.check import FAILED, PASSED, WAITING, Outcome
 from minixai.course.exercises import EXERCISES, find
@@ -237,6 +237,18 @@ def test_public_fixtures_are_what_the_library_gives_now(number):
             assert array.dtype == now[name].dtype
             assert up_to_rounding(now[name], array), name
         assert (fixtures.FOLDER / f"{number}_{seed}.npz").stat().st_size < 100_000
+
+
+def test_the_public_fixtures_are_written_for_each_exercise_with_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "EXERCISES", {number: find(number) for number in ("04", "05")})
+    record.main(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["05_1.npz", "05_2.npz"]
+    for seed in fixtures.PUBLIC:
+        about, arrays = fixtures.load(tmp_path / f"05_{seed}.npz")
+        expected_about, expected = record.fixture(find("05"), seed)
+        assert about == expected_about and set(arrays) == set(expected)
+    size = (tmp_path / "05_1.npz").stat().st_size
+    assert capsys.readouterr().out.splitlines()[0] == f"05_1.npz {size / 1000:.0f} kB" and 1000 < size < 100_000
 
 
 def up_to_rounding(now, array):
@@ -582,6 +594,48 @@ def test_inputs_are_copies():
     assert array.all()
 
 
+def test_only_lines_of_the_students_file_are_quoted():
+    """A forged report may hold any value."""
+    lines, frames = ["first", "  second"], [[1, "f"], [2, "g" * 90], [0, "f"], [3, "f"], [-1, "f"], [1], [1, 2, 3], 1,
+                                            ["1", "f"], [1, 7]]
+    assert list(check.frames_of({"frames": frames}, lines)) == [
+        "line 1, in f:  first", f"line 2, in {'g' * 80}:  second", "line 1, in 7:  first"]
+    assert list(check.frames_of({"frames": 3}, lines)) == list(check.frames_of({}, lines)) == []
+    quoted, = check.frames_of({"frames": [[1, "f"]]}, ["x" * 121])
+    assert quoted.endswith(f"  {'x' * 120}")
+
+
+@pytest.mark.parametrize("line, where", [(1, " (line 1)"), (3, " (line 3)"), (0, ""), (4, ""), ("1", ""), (None, "")])
+def test_a_line_is_named_if_the_file_has_it(line, where):
+    problem = {"kind": "raised", "type": "KeyError", "text": "x", "line": line}
+    assert check.told(problem, [], np.zeros(2), ["", "", ""]) == (f"it stops with KeyError{where}", ": x")
+    assert check.told({**problem, "line": 1}, [], np.zeros(2), [])[0] == "it stops with KeyError (line 1)"
+
+
+@pytest.mark.parametrize("problem, said", [
+    ({"type": "NotImplementedError", "text": "about 2 lines, I think"}, ("not written yet", " (about 2 lines)")),
+    ({"type": "NotImplementedError", "text": ""}, ("not written yet", "")),
+    ({"type": "ValueError", "text": "about 2 lines"}, ("it stops with ValueError", ": about 2 lines")),
+    ({"type": "Mine", "text": "x", "loading": True},
+     ("the file stops when it is loaded: an exception of its own", ": Mine: x")),
+    ({"type": None, "text": 3}, ("it stops with an exception of its own", ": None: ")),
+    ({"kind": "anything else"}, check.UNREADABLE),
+])
+def test_exceptions_have_their_sentences(problem, said):
+    assert check.told({"kind": "raised", **problem}, [], np.zeros(2), []) == said
+
+
+def test_a_few_numbers_are_shown_and_where_they_differ_most():
+    assert check._few(np.arange(6.0)) == "(6,) 0, 1, 2, 3, 4, 5"
+    assert check._few(np.arange(8.0).reshape(2, 4) / 3) == "(2, 4) 0, 0.3333, 0.6667, 1, 1.333, 1.667, …"
+    outcome, expected = Outcome("f"), np.full((2, 5), 100, np.float32)
+    got = expected.copy()
+    got[1, 2], got[0, 1], got[0, 0] = 98, 101, 100.0005         # the last one is rounding
+    assert check.compare(outcome, got, True, expected) == ("right shape, wrong values", ": 20% of them differ")
+    assert outcome.details[-1] == "they differ most at (1, 2): expected 100, got 98"
+    assert [check.same(expected + apart, expected) for apart in (0.0009, 0.0015)] == [True, False]
+
+
 # ---- pictures
 
 @pytest.mark.parametrize("number, wrong, right", [
@@ -607,6 +661,62 @@ def test_no_picture_where_there_is_nothing_to_draw(tmp_path, capsys, here):
     path = written(tmp_path, of_weights("return None"))
     assert main(["check", "02", str(path), "--out", str(tmp_path / "out")]) == 1
     assert not (tmp_path / "out").exists()
+
+
+def drawn(expected, got, **outcome):
+    """The panels of a picture of these values."""
+    figure = pictures.three_panels(Outcome("f", FAILED, expected=expected, got=got, **outcome))
+    return figure, figure.axes
+
+
+def test_a_picture_has_the_maps_in_one_range_and_their_difference_about_zero():
+    expected = np.array([[0, 1, 2], [3, 4, 5]], np.float32)
+    figure, axes = drawn(expected, expected - np.array([[0, 0, 2], [0, 0, 0]], np.float32), message="wrong")
+    assert figure.get_suptitle() == "f: wrong"
+    assert [one.get_title() for one in axes] == ["expected", "yours", "yours - expected, at most 2", "", "", ""]
+    images = [one.images[0] for one in axes[:3]]
+    assert [image.get_clim() for image in images] == [(0, 5), (0, 5), (-2, 2)]
+    assert [image.get_cmap().name for image in images] == ["viridis", "viridis", "RdBu_r"]
+    assert images[2].get_array().tolist() == [[0, 0, -2], [0, 0, 0]]
+    assert not [tick for one in axes[:3] for tick in (*one.get_xticks(), *one.get_yticks())]
+    assert drawn(expected, expected + 1, message="wrong", mistake="no ReLU")[0].get_suptitle() == "f: no ReLU"
+    assert [image.images[0].get_clim() for image in drawn(expected, 7 - expected)[1][:3]] == [(0, 7), (0, 7), (-7, 7)]
+
+
+def test_a_picture_of_pictures_has_the_first_one_and_no_bar_of_colours_beside_it():
+    expected = np.full((2, 4, 5, 3), 100, np.uint8)
+    got = expected.copy()
+    got[0, 1, 1] = 90, 100, 97
+    got[1] = 0
+    _, axes = drawn(expected, got)
+    assert len(axes) == 4 and axes[2].get_title() == "yours - expected, at most 10"
+    assert axes[0].images[0].get_array().shape == (4, 5, 3)
+    apart = axes[2].images[0].get_array()
+    assert apart[1, 1] == pytest.approx(-13 / 3) and (apart != 0).sum() == 1
+    _, axes = drawn(expected[0], got[0])
+    assert axes[1].images[0].get_array().tolist() == got[0].tolist()
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3,), (1, 3), (3, 1)])
+def test_a_picture_of_a_row_of_numbers_has_bars_from_zero(shape):
+    for values, limits in (([1, 2, 4], (0, 5)), ([-1, -2, -4], (-4, 1)), ([-1, 0, 3], (-1, 4))):
+        expected = np.array(values, np.float32).reshape(shape)
+        _, axes = drawn(expected, expected + np.array([0, 0, 1], np.float32).reshape(shape))
+        assert len(axes) == 3 and not axes[0].images
+        assert [bar.get_height() for bar in axes[0].patches] == values
+        assert [bar.get_x() + bar.get_width() / 2 for bar in axes[0].patches] == pytest.approx([0, 1, 2])
+        assert axes[0].get_ylim() == axes[1].get_ylim() == (limits if values[-1] != -4 else (-4, 1))
+        assert axes[2].get_ylim() == (-1, 1) and axes[0].lines[0].get_ydata()[0] == 0
+
+
+def test_of_several_maps_the_one_with_the_largest_difference_is_drawn():
+    expected = np.zeros((2, 3, 4, 5), np.float32)
+    got = expected.copy()
+    got[1, 2, 3, 4], got[0, 1, 0, 0], got[1, 0, 0, 0] = -7, 5, 1
+    one, other = pictures.one_of(expected, got)
+    assert one.shape == (4, 5) and other[3, 4] == -7
+    assert pictures.one_of(np.zeros((2, 3, 1, 1)), np.ones((2, 3, 1, 1)))[1].shape == (1, 6)
+    assert pictures.one_of(np.zeros((2, 3, 1, 4)), np.ones((2, 3, 1, 4)))[0].shape == (1, 4)
 
 
 # ---- answers in words
@@ -637,6 +747,27 @@ def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch,
     assert main(["start", "2", "--file", "other.py"]) == 0 and (tmp_path / "other.py").exists()
     assert "wrote other.py: 6 function(s) to write" in capsys.readouterr().out
     assert main(["start", "99"]) == 2 and "no exercise '99'; there are 01" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, told", [
+    ("start", ["write the file of an exercise", "without a number, all exercises are listed", "never overwritten"]),
+    ("check", ["say which function of an exercise is wrong", "Exit code 0: everything is right", "its number",
+               "default: exercise_NN.py", "even while a function runs", "--out DIR", "default: minixai-out"]),
+    ("release", ["write the tree for students", "OUT", "a new folder"]),
+    ("grade", ["grade a folder of submissions", "a folder for each student", "its number", "--seed N",
+               "written to DIR/seed.txt", "--out DIR", "default: minixai-grades"]),
+])
+def test_each_command_explains_its_arguments(command, told, capsys):
+    printed = []
+    for words in ([command, "--help"], ["--help"]):
+        with pytest.raises(SystemExit, match="^0$"):
+            main(words)
+        printed.append(capsys.readouterr().out)
+    assert f"\n  minixai {command} " in printed[0]         # the examples, line by line
+    own, all_commands = (" ".join(text.split()) for text in printed)
+    for text in told:
+        assert text in own or text.capitalize() in own, text
+    assert f"{command} " in all_commands and told[0] in all_commands
 
 
 def test_when_all_is_right_the_next_command_is_named(tmp_path, capsys, here):

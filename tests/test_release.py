@@ -1,4 +1,5 @@
 """The tree for students: it works, and no line of a solution is in it."""
+import ast
 import html
 import inspect
 import json
@@ -405,6 +406,50 @@ def test_a_planted_leak_is_found(kind, small):
             leaks.search(small)
     finally:
         (small / name).unlink()
+
+
+@pytest.mark.parametrize("text, form, searched", [      # the form of the expression, and the parts that are long enough
+    ("g.mean(dim=(-2, -1), keepdim=True)", "mean(_, (Tuple -2 -1), True)", ["mean(_, (Tuple -2 -1), True)"]),
+    ("torch.mean(trace.g[0], keepdim=True, dim=3)", "mean(_, 3, True)", ["mean(_, 3, True)"]),
+    ("f(x, b, y=2)", "_(_, 2, _)", []), ("F.relu(x, y=2)", "relu(_, 2)", []), ("x.sum(1).y", "sum(_, 1).y", []),
+    ("-x + 3 * y", "(Add (Mult 3 _) -_)", ["(Add (Mult 3 _) -_)"]),
+    ("3 - x * 2", "(Sub 3 (Mult 2 _))", ["(Sub 3 (Mult 2 _))"]), ("x / 2", "(Div _ 2)", []),
+    ("x[i][0]", "_", []), ("x.sum(1)[0]", "sum(_, 1)[0]", ["sum(_, 1)[0]"]),
+    ("x[..., :3]", "_[(Tuple Ellipsis :3)]", ["_[(Tuple Ellipsis :3)]"]), ("x[1:]", "_[1:]", []),
+    ("x if y > 0 else 1", "(IfExp (Compare _ (Gt) 0) _ 1)",
+     ["(Compare _ (Gt) 0)", "(IfExp (Compare _ (Gt) 0) _ 1)"]),
+    ("not x", "(UnaryOp (Not) _)", []),
+])
+def test_the_plain_form_ignores_names_and_order(text, form, searched):
+    found = set()
+    assert leaks._plain(ast.parse(text).body[0].value, found) == form
+    assert found == leaks.plain_forms(ast.parse(text)) == set(searched)
+
+
+@pytest.mark.parametrize("before, text, inserted", [
+    ("both = a * 2\n", "both.sum(1)", "(a * 2).sum(1)"), ("one, two = a * 2, b / 3\n", "one + two", "a * 2 + b / 3"),
+    ("a = b * 2\nc = a + 3\n", "c.sum(1)", "(b * 2 + 3).sum(1)"), ("a[0] = b * 2\n", "a.sum(1)", "a.sum(1)"),
+    ("one, two = pair\n", "one.sum(1)", "one.sum(1)"),
+    (f"a = {' + '.join('b' * 15)}\n", "a.sum(1)", f"({' + '.join('b' * 15)}).sum(1)"),
+    (f"a = {' + '.join('b' * 16)}\n", "a.sum(1)", "a.sum(1)"),         # too large to insert again and again
+])
+def test_values_of_temporary_variables_are_inserted(before, text, inserted):
+    for head, indent in (("", ""), ("def f(a, b):\n", "    ")):
+        code = "".join(f"{indent}{line}\n" for line in [*before.splitlines(), text])
+        last = leaks._Inlined().visit(ast.parse(head + code)).body[-1]
+        last = last.body[-1] if head else last
+        assert ast.unparse(last) == inserted
+
+
+def test_a_variable_of_one_function_is_not_inserted_into_another():
+    tree = leaks._Inlined().visit(ast.parse("def f(a):\n    b = a * 2\ndef g(b):\n    return b\n"))
+    assert ast.unparse(tree).endswith("return b")
+
+
+def test_comments_keep_their_lines_and_strings_of_notebooks_are_joined():
+    comments, *strings = leaks._strings_and_comments("# one\nx = 'a'  # two\n\ny = 3\n")
+    assert comments == "# one\n# two\n\n\n" and strings == ["a"]
+    assert list(leaks._strings({"a": ["x = (\n", "1)"], "b": [1, {"c": "d"}], "e": None})) == ["x = (\n1)", "d"]
 
 
 @pytest.mark.parametrize("text", [
