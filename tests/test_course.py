@@ -192,6 +192,8 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="your work"):
         start.write(find("02"), path)
     assert path.read_text() == "my work"
+    for name in ("one.py", "two.py"):
+        assert start.write(find("04"), tmp_path / "new" / "folder" / name).exists()
 
 
 def test_a_blank_says_how_long_an_answer_is_even_if_the_library_is_blanked_already():

@@ -1,6 +1,7 @@
 """Grading: right files get all points, wrong ones none, and hostile ones cost nobody else anything."""
 import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -14,11 +15,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 
 from minixai.__main__ import main
 from minixai.course import check, fixtures, grade, record, results, start, submissions, worker
 from minixai.course.check import FAILED, PASSED, Outcome
 from minixai.course.exercises import find
+from minixai.course.grade import Graded
 from minixai.course.worker import Limits, Run, Worker
 from tests.test_course import TASKS, Here, judged, solution, student_of
 
@@ -487,6 +490,66 @@ def test_cells_that_a_spreadsheet_would_compute_are_text():
 def test_a_thread_that_fails_costs_its_own_row():
     with ThreadPoolExecutor(1) as pool:
         assert grade.result_of(pool.submit(int, "x")).note.startswith("could not be graded: ValueError: invalid ")
+
+
+def test_when_grading_stops_the_runs_are_ended_and_none_begins(monkeypatch):
+    noted = []
+
+    def run(exercise, name, passes, limits, stop):
+        until = time.monotonic() + 5
+        while name != "a" and not stop() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        noted.append((name, stop()))
+        return Graded(note=name)
+    monkeypatch.setattr(grade, "grade_one", run)
+    monkeypatch.setattr(grade, "AT_ONCE", 1)
+    each = grade.each_graded(find("02"), {"a": "a", "b": "b", "c": "c"}, {}, SHORT)
+    assert next(each) == ("a", Graded(note="a"))
+    each.close()                                        # returns when all runs have ended
+    assert noted == [("a", False), ("b", True)]
+
+
+def test_a_run_in_grading_has_twice_the_time_of_a_check_and_torch_one_thread():
+    assert grade.LIMITS == Limits(seconds=2 * Limits().seconds) and 1 <= grade.AT_ONCE <= 4
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyError), grade.one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_file_that_cannot_be_loaded_runs_once_and_forged_answers_are_none(monkeypatch):
+    runs = []
+
+    class Noting(Here):
+        def run(self, source, function="", *arguments, **more):
+            runs.append(function)
+            return super().run(source, function, *arguments, **more)
+    monkeypatch.setattr(grade, "Worker", lambda *limits: Noting())
+    exercise = find("12")
+    passes = {task.name: [record.fixture(exercise, 5)] for task in exercise.tasks}
+    one = grade.grade_one(exercise, submissions.Submission(Path("x.py"), b"1 / 0", note="one of 2"), passes, SHORT,
+                          lambda: False)
+    assert runs == ["", "positive_evidence"] and one.note == "one of 2"
+    assert {(outcome.status, outcome.sentence) for outcome in one.outcomes.values()} == {
+        (FAILED, "the file stops when it is loaded: ZeroDivisionError (line 1): division by zero")}
+    assert grade.answers_of({"PREDICTION": "a", "EXPLANATION": 3}) == {"PREDICTION": "a"}
+    assert grade.answers_of("a") == grade.answers_of(None) == {}
+
+
+def test_a_seed_gives_the_same_passes_at_any_time():
+    """seed.txt is kept, and the passes are made again when a grade is disputed."""
+    task, numbers = find("02").tasks[0], []
+    for place in range(4):
+        digest = hashlib.sha256(f"7 minixai.gradcam.channel_weights {place}".encode()).hexdigest()
+        numbers.append(2 * int(digest[:12], 16) + 4 + (place + 1) % 2)
+    assert grade.hidden_numbers(task, 7) == numbers
+    assert [about["seed"] for about, _ in grade.hidden_passes(find("02"), task, 7)] == numbers
 
 
 # ---- seeds

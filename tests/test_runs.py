@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from minixai.course import fence, runner, worker
 from minixai.course.worker import Limits, Stopped, Worker
@@ -386,6 +387,44 @@ def test_what_is_out_of_reach_is_said_in_a_sentence(tmp_path):
         hook(event, arguments)
 
 
+def test_a_result_is_read_up_to_a_size_and_in_the_numbers_that_numpy_has():
+    for value, size in ((torch.zeros(2**20), "4194308"), (np.zeros(2**19), "4194312")):
+        said, array = runner.told_of(value)
+        assert said["tensor"] is isinstance(value, torch.Tensor) and said["graph"] is False and array.any() == 0
+        larger = torch.zeros(2**20 + 1) if said["tensor"] else np.zeros(2**19 + 1)
+        assert runner.told_of(larger) == (
+            {"problem": {"kind": "large", "text": f"({larger.shape[0]},), {size} bytes"}}, None)
+    assert runner.told_of(torch.ones(2, requires_grad=True) * 2)[0] == {"tensor": True, "graph": True}
+    assert runner.told_of(torch.ones(2, requires_grad=True))[0] == {"tensor": True, "graph": False}
+    for value, text in ((torch.zeros(2).bfloat16(), "torch.bfloat16"), (torch.zeros(2) + 1j, "torch.complex64"),
+                        (torch.ones(2).to_sparse(), "torch.float32, torch.sparse_coo"), (np.array(["a"]), "<U1")):
+        assert runner.told_of(value) == ({"problem": {"kind": "numbers", "text": text}}, None)
+    for value, text in ((None, "nothing (is there a return?)"), (3, "a int")):
+        assert runner.told_of(value) == ({"problem": {"kind": "type", "text": text}}, None)
+    turned = np.arange(6).reshape(2, 3).T
+    assert runner.told_of(turned)[1].flags.c_contiguous and (runner.told_of(turned)[1] == turned).all()
+    assert runner.told_of(np.array(2.0))[1].shape == ()
+
+
+def test_inputs_come_in_the_form_that_a_function_takes():
+    assert runner.argument(np.array([4, 6]), False) == (4, 6) and runner.argument(np.array(3), True) == 3
+    assert runner.argument(np.array("jet"), True) == "jet" and runner.argument(np.array(0.5), False) == 0.5
+    for array in (np.ones(3, np.float32), np.ones((2, 2), int)):
+        assert torch.equal(runner.argument(array, False), torch.from_numpy(array))
+        assert isinstance(runner.argument(array, True), np.ndarray)
+
+
+def test_a_traceback_is_its_last_five_lines_in_the_file_and_texts_are_cut_off():
+    names = {}
+    exec(compile("def f(n):\n    if n: return f(n - 1)\n    raise ValueError('x' * 400 + '\\n2')", "mine.py", "exec"),
+         names)
+    said = runner.one_pass(lambda n: names["f"](n), {"n": np.array(8)}, False, "mine.py")[0]["problem"]
+    assert said == {"kind": "raised", "type": "ValueError", "text": "x" * 300, "line": 3,
+                    "frames": [(2, "f")] * 4 + [(3, "f")]}
+    assert runner.raised(ValueError("  one\ntwo"), "mine.py") == {
+        "kind": "raised", "type": "ValueError", "text": "one", "line": 0, "frames": []}
+
+
 # ---- the worker, with a runner that runs nothing
 
 RUNNER = r"""
@@ -563,7 +602,6 @@ def test_a_run_may_read_everything_in_a_folder_but_what_is_closed(tmp_path):
 
 def test_a_run_may_read_the_packages_and_not_this_library(tmp_path, monkeypatch):
     import PIL
-    import torch
     places = [str(Path(package.__file__).parents[1]) for package in (torch, np, PIL)]
     assert {*places} <= {*worker.packages()} and len({*worker.packages()}) == len(worker.packages())
     (tmp_path / "minixai-1.0.dist-info").mkdir()
