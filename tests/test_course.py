@@ -596,6 +596,14 @@ def test_inputs_are_copies():
     assert array.all()
 
 
+def test_no_result_of_an_earlier_pass_is_drawn():
+    passes = fixtures.public(find("02"))
+    outcome = Outcome("rectify")
+    right = passes[0][1]["expected/rectify"]
+    check.judge(outcome, Run({"passes": [{"tensor": True}, {"tensor": True}]}, [right, None]), passes)
+    assert outcome.sentence == "its result cannot be read" and outcome.got is None and outcome.status == FAILED
+
+
 def test_only_lines_of_the_students_file_are_quoted():
     """A forged report may hold any value."""
     lines, frames = ["first", "  second"], [[1, "f"], [2, "g" * 90], [0, "f"], [3, "f"], [-1, "f"], [1], [1, 2, 3], 1,
@@ -674,7 +682,7 @@ def drawn(expected, got, **outcome):
 def test_a_picture_has_the_maps_in_one_range_and_their_difference_about_zero():
     expected = np.array([[0, 1, 2], [3, 4, 5]], np.float32)
     figure, axes = drawn(expected, expected - np.array([[0, 0, 2], [0, 0, 0]], np.float32), message="wrong")
-    assert figure.get_suptitle() == "f: wrong"
+    assert figure.get_suptitle() == "f: wrong" and figure.get_layout_engine() is not None   # or titles overlap
     assert [one.get_title() for one in axes] == ["expected", "yours", "yours - expected, at most 2", "", "", ""]
     images = [one.images[0] for one in axes[:3]]
     assert [image.get_clim() for image in images] == [(0, 5), (0, 5), (-2, 2)]

@@ -542,6 +542,17 @@ def test_a_file_that_cannot_be_loaded_runs_once_and_forged_answers_are_none(monk
     assert grade.answers_of("a") == grade.answers_of(None) == {}
 
 
+def test_a_seed_that_is_drawn_cannot_be_guessed(tmp_path, here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(grade.secrets, "randbelow", lambda largest: asked.append(largest) or 5)
+    (tmp_path / "subs").mkdir()
+    start.write(find("04"), tmp_path / "subs" / "ada.py")
+    for seed in (None, 3):
+        grade.grade(find("04"), tmp_path / "subs", seed, tmp_path / f"out{seed}", lambda line: None)
+    assert len(asked) == 1 and asked[0] >= 10**12
+    assert (tmp_path / "outNone" / "seed.txt").read_text() == "5\n" and not (tmp_path / "out3" / "seed.txt").exists()
+
+
 def test_a_seed_gives_the_same_passes_at_any_time():
     """seed.txt is kept, and the passes are made again when a grade is disputed."""
     task, numbers = find("02").tasks[0], []
