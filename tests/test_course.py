@@ -182,6 +182,8 @@ def test_the_file_holds_head_and_docstring_and_no_line_of_a_solution(number, tmp
         assert f"def {task.name}(" in text and inspect.cleandoc(task.function.__doc__).splitlines()[0] in text
         assert not [line for line in body_lines(task.function) if len(line) > 12 and line in text]
     assert max(map(len, text.splitlines())) <= 120 and "PREDICTION" in text
+    assert ("# When it works: was your" in text, "# After the lesson: was your" in text) == (
+        (True, False) if exercise.tasks else (False, True))
     names = {"__name__": "exercise"}
     exec(compile(text, "a.py", "exec"), names)          # as it is handed out: nothing that it names is missing
     assert all(callable(names[task.name]) for task in exercise.tasks)
@@ -385,6 +387,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     ("import torch", "the function is not in the file: was it renamed?"),
     ("def channel_weight(gradients): return 1", "was it renamed? (the file has channel_weight)"),
     ("channel_weights = 3", "the function is not in the file"),
+    ("def channel_weights(gradients: Tensr): pass", "the file stops when it is loaded: NameError (line 1)"),
     ("def channel_weights(grads): return grads", "its parameters have to be (gradients): keep the def line as it was"),
     (of_weights("raise NotImplementedError('about 1 line')"), "not written yet (about 1 line)"),
     (of_weights("pass"), "it returns no tensor: nothing (is there a return?)"),
@@ -456,6 +459,7 @@ def says_so(report, sentence):
 def test_what_is_no_utf_8_says_so(data):
     outcome, *_ = check.check(find("02"), data, Here())
     assert "it is not UTF-8 text; save it as UTF-8" in outcome.sentence and outcome.status == FAILED
+    assert b"\0" not in data or "(line" not in outcome.sentence        # Python names no line of null bytes
 
 
 @pytest.mark.slow
@@ -709,13 +713,14 @@ def test_a_picture_of_pictures_has_the_first_one_and_no_bar_of_colours_beside_it
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3,), (1, 3), (3, 1)])
 def test_a_picture_of_a_row_of_numbers_has_bars_from_zero(shape):
-    for values, limits in (([1, 2, 4], (0, 5)), ([-1, -2, -4], (-4, 1)), ([-1, 0, 3], (-1, 4))):
+    for values, limits in (([1, 2, 4], (0, 5)), ([-1, -2, -4], (-4, 1)), ([-1, 0, 3], (-1, 4)),
+                           ([0.25, 0, -0.5], (-0.5, 0.5))):
         expected = np.array(values, np.float32).reshape(shape)
         _, axes = drawn(expected, expected + np.array([0, 0, 1], np.float32).reshape(shape))
         assert len(axes) == 3 and not axes[0].images
         assert [bar.get_height() for bar in axes[0].patches] == values
         assert [bar.get_x() + bar.get_width() / 2 for bar in axes[0].patches] == pytest.approx([0, 1, 2])
-        assert axes[0].get_ylim() == axes[1].get_ylim() == (limits if values[-1] != -4 else (-4, 1))
+        assert axes[0].get_ylim() == axes[1].get_ylim() == limits
         assert axes[2].get_ylim() == (-1, 1) and axes[0].lines[0].get_ydata()[0] == 0
 
 

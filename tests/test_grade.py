@@ -22,7 +22,7 @@ from minixai.course import check, fixtures, grade, record, results, start, submi
 from minixai.course.check import FAILED, PASSED, Outcome
 from minixai.course.exercises import find
 from minixai.course.grade import Graded
-from minixai.course.worker import Limits, Run, Worker
+from minixai.course.worker import Limits, Run, Stopped, Worker
 from tests.test_course import TASKS, Here, judged, solution, student_of
 
 SEED = 74319876541
@@ -471,6 +471,9 @@ def test_a_small_folder_is_graded(tmp_path, here):
     suite = ElementTree.parse(tmp_path / "out" / "bob" / "junit.xml").getroot()
     assert suite.get("tests") == "2" and suite.get("failures") == "1" and suite.get("errors") == "0"
     assert [len(case) for case in suite] == [1, 0] and suite[0][0].get("message") == "right shape, wrong values"
+    assert [case.get("name") for case in suite] == ["positive_evidence", "whole_skip"]
+    assert [ElementTree.parse(tmp_path / "out" / name / "junit.xml").getroot().get("failures")
+            for name in ("ada", "eve", "fay.txt")] == ["0", "2", "0"]
     details = (tmp_path / "out" / "eve" / "details.txt").read_text().splitlines()
     stopped = "the file stops when it is loaded: ValueError (line 2): mine"
     assert [f"{name}: {stopped}" for name in ("positive_evidence", "whole_skip")] == [
@@ -538,6 +541,10 @@ def test_a_file_that_cannot_be_loaded_runs_once_and_forged_answers_are_none(monk
     assert runs == ["", "positive_evidence"] and one.note == "one of 2"
     assert {(outcome.status, outcome.sentence) for outcome in one.outcomes.values()} == {
         (FAILED, "the file stops when it is loaded: ZeroDivisionError (line 1): division by zero")}
+    runs.clear()
+    with pytest.raises(Stopped):
+        grade.grade_one(exercise, submissions.Submission(Path("x.py"), b""), passes, SHORT, lambda: True)
+    assert runs == [""]
     assert grade.answers_of({"PREDICTION": "a", "EXPLANATION": 3}) == {"PREDICTION": "a"}
     assert grade.answers_of("a") == grade.answers_of(None) == {}
 

@@ -259,7 +259,8 @@ def test_a_blank_module_keeps_its_heads_and_names_the_students_function(little, 
                              'minixai start 02")') and head.count('"""') == 2
         assert f'@yours("02")\ndef {name}(' in text
     assert text.count("from minixai.course.yours import yours\n") == 1 and text.count("@yours") == 3
-    assert text.endswith("\n") and not text.endswith("\n\n")
+    assert text.endswith("\n") and not text.endswith("\n\n") and ast.get_docstring(ast.parse(text))
+    assert re.search(r"^(from|import) .*\n", text, re.MULTILINE)[0] == "from minixai.course.yours import yours\n"
     compile(text, "gradcam.py", "exec")
 
 
@@ -287,6 +288,10 @@ def test_what_cannot_be_released_is_one_line(little, tmp_path, monkeypatch):
         release.release(little, little)
     with pytest.raises(ValueError, match="is not a checkout of the repository, which release needs$"):
         release.release(tmp_path / "x", tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minixai, "__file__", str(tmp_path / "here" / "minixai" / "__init__.py"))
+        with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path / 'here'))} is not a checkout"):
+            release.release(tmp_path / "x")             # without a root: where this library lies
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match=f"^{re.escape(str(tmp_path / 'file' / 'x'))} cannot be made: Not a directory$"):
         release.release(tmp_path / "file" / "x", little)
@@ -439,6 +444,12 @@ def test_values_of_temporary_variables_are_inserted(before, text, inserted):
         last = leaks._Inlined().visit(ast.parse(head + code)).body[-1]
         last = last.body[-1] if head else last
         assert ast.unparse(last) == inserted
+
+
+def test_a_value_is_inserted_into_the_next_variable_too():
+    for head in ("", "def f(a):\n    "):
+        found = leaks.plain_forms(ast.parse(f"{head}both = a * 2; c = both.sum(1)"))
+        assert found == {"sum((Mult 2 _), 1)"}
 
 
 def test_a_variable_of_one_function_is_not_inserted_into_another():

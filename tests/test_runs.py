@@ -406,6 +406,20 @@ def test_a_result_is_read_up_to_a_size_and_in_the_numbers_that_numpy_has():
     assert runner.told_of(np.array(2.0))[1].shape == ()
 
 
+def test_a_file_without_the_function_is_loaded_and_one_that_cannot_be_compiled_says_why(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "exercise", None)          # put back at the end
+    Path("x.py").write_text("def rectifi(cam): pass\n1 / 0")
+    said = runner.answer({"file": "x.py", "function": "rectify"})["problem"]
+    assert said["loading"] is True and said["line"] == 2 and not Path("loaded").exists()
+    Path("x.py").write_text("def rectifi(cam): pass")
+    assert runner.answer({"file": "x.py", "function": "rectify"}) == {"problem": {"kind": "gone", "text": "rectifi"}}
+    assert Path("loaded").exists()
+    assert [runner.syntax(problem) for problem in (MemoryError(), RecursionError("too deep"), SyntaxError("odd"))] == [
+        "MemoryError", "too deep", "odd"]
+    assert runner.syntax(SyntaxError("odd", ("x.py", 1, 1, " " + "y" * 400))) == f"odd: {'y' * 295}"
+
+
 def test_inputs_come_in_the_form_that_a_function_takes():
     assert runner.argument(np.array([4, 6]), False) == (4, 6) and runner.argument(np.array(3), True) == 3
     assert runner.argument(np.array("jet"), True) == "jet" and runner.argument(np.array(0.5), False) == 0.5
