@@ -606,6 +606,10 @@ def test_no_result_of_an_earlier_pass_is_drawn():
     right = passes[0][1]["expected/rectify"]
     check.judge(outcome, Run({"passes": [{"tensor": True}, {"tensor": True}]}, [right, None]), passes)
     assert outcome.sentence == "its result cannot be read" and outcome.got is None and outcome.status == FAILED
+    for forged in ([], [{"tensor": True}], "passes", [3, 3]):
+        outcome = Outcome("rectify")
+        check.judge(outcome, Run({"passes": forged}, [right, None]), passes)
+        assert outcome.status == FAILED
 
 
 def test_only_lines_of_the_students_file_are_quoted():
