@@ -831,6 +831,19 @@ def test_what_is_known_is_shown_before_the_next_thing_that_takes_time(tmp_path, 
     assert len(seen) == 1 and seen[0].endswith("exercise 04: Target layer\n")
 
 
+@pytest.mark.parametrize("name, named", [("mine.py", "mine.py"), ("mine.txt", "exercise.py"),
+                                         ("a\nb.py", "exercise.py")])
+def test_a_run_has_the_files_own_name_where_that_can_be_printed(name, named, tmp_path, capsys):
+    names = []
+
+    class Noting(Here):
+        def run(self, *arguments, **more):
+            names.append(arguments[-1] if len(arguments) > 2 else None)
+            return super().run(*arguments, **more)
+    report.verdict(find("05"), tmp_path / name, b"", Noting(), tmp_path)
+    assert names == [named, None]                       # the answers are read from a file that is not run
+
+
 def test_watch_checks_again_whenever_the_file_is_saved(tmp_path, monkeypatch):
     path, shown, seen = tmp_path / "exercise_12.py", Shown(monkeypatch), []
     saves = [solution(find("12")).replace(".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)"),
