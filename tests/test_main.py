@@ -174,3 +174,10 @@ def test_without_any_stream_it_works_too(doing, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     doing(lambda: "the networks")
     assert main(["models"]) == 0
+
+
+def test_a_program_that_calls_main_keeps_its_own_warnings(doing, capsys):
+    own = warnings.showwarning
+    doing(lambda: warnings.warn("odd", stacklevel=1) or "")
+    assert main(["models"]) == 0 and warnings.showwarning is own
+    assert capsys.readouterr().err == "note: odd\n"
