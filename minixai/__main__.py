@@ -44,14 +44,15 @@ def _run(arguments):
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):        # a terminal that knows only ASCII gets \u2026 for …
             stream.reconfigure(errors="backslashreplace")
-    warnings.showwarning = lambda message, *_: print(f"note: {_printable(message)}", file=sys.stderr)
     from minixai.cli import parser
-    try:
-        options = parser().parse_args(arguments)        # --help prints, and leaves by SystemExit
-        return _run_no_exit(options)
-    finally:
-        if sys.stdout is not None:
-            sys.stdout.flush()          # a full disk may raise only here
+    with warnings.catch_warnings():         # another program may call main, and goes on
+        warnings.showwarning = lambda message, *_: print(f"note: {_printable(message)}", file=sys.stderr)
+        try:
+            options = parser().parse_args(arguments)        # --help prints, and leaves by SystemExit
+            return _run_no_exit(options)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()          # a full disk may raise only here
 
 
 def _run_no_exit(options):

@@ -6,6 +6,7 @@
 """
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def side_by_side(rgb: np.ndarray, heatmaps: Sequence, names: Sequence[str], titl
     return figure
 
 
-def on_photo(photo: Image.Image, heatmap: Tensor, preprocess) -> np.ndarray:
+def on_photo(photo: Image.Image, heatmap: Tensor, preprocess: Any) -> np.ndarray:
     """A photo and the heatmap (H,W) of the part that was cut from it -> uint8 (height,width,3) at the photo's own size.
 
     preprocess: the minixai.images.Preprocess that made the network's image. Pixels that were cut off are dimmed.

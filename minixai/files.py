@@ -26,7 +26,7 @@ def shown(path: str | PathLike | BaseException) -> str:
                    for letter in str(path))
 
 
-def must_be_regular(path: str | PathLike):
+def must_be_regular(path: str | PathLike) -> None:
     """OSError unless `path` leads to a regular file. Nothing is opened: a FIFO would wait for a writer, a device may
     give bytes without end. The message is one line that begins with the file's name."""
     try:
@@ -63,7 +63,7 @@ def why(error: Exception) -> str:
     return "no permission" if isinstance(error, PermissionError) else shown(error.strerror)
 
 
-def must_take_files(folder: Path):
+def must_take_files(folder: Path) -> None:
     """OSError, in one line that begins with the folder's name, unless a picture can be written into it.
 
     If the folder is not there yet, its nearest parent is tried. Nothing stays.
@@ -131,7 +131,7 @@ def zip_parts(file: BinaryIO) -> list[zipfile.ZipInfo]:
     """The ZipInfo of every part of an open zip file. BadZipFile if it is damaged, ValueError if it lists so many that
     the list alone would fill the memory."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - (1 << 16) - 22))        # the end record, and the longest comment that may follow it
+    file.seek(max(0, size - 22 - 65535))        # the end record, and the longest comment that may follow it
     for record in file.read().split(b"PK\5\6")[1:]:
         if int.from_bytes(record[8:12], "little") > LONGEST_LIST:
             raise ValueError("a zip file with too many parts")

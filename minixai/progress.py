@@ -2,6 +2,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import TextIO
 
 PATIENCE = 2.0      # seconds
 PAUSE = 0.5         # seconds between two lines on a terminal
@@ -11,15 +12,15 @@ LONG_PAUSE = 30.0   # seconds between two lines in a file or a log, which keeps 
 def watched(parts: Iterable, what: str) -> Iterator:
     """Go through the parts. After two seconds, say on stderr which part it is; remove the line at the end."""
     began = last = time.monotonic()
-    shown = False
+    shown = ""
     for number, part in enumerate(parts):
         yield part
         now = time.monotonic()
         if now - began > PATIENCE and now - last > PAUSE:
-            shown, last = True, now
-            print(f"\r{what}: part {number + 1}", end="", file=sys.stderr, flush=True)
+            shown, last = f"{what}: part {number + 1}", now
+            print(f"\r{shown}", end="", file=sys.stderr, flush=True)
     if shown:
-        print("\r" + " " * (len(what) + 30) + "\r", end="", file=sys.stderr, flush=True)
+        _wipe(shown)
 
 
 class Progress:
@@ -36,7 +37,7 @@ class Progress:
         self.pause = PAUSE if self.on_terminal else LONG_PAUSE
         self.shown = ""
 
-    def advance(self, skipped: bool = False):
+    def advance(self, skipped: bool = False) -> None:
         """One more is done. skipped: it took no work, so it says nothing about the time left."""
         self.done += 1
         self.skipped += skipped
@@ -56,16 +57,20 @@ class Progress:
         left = f", {rate:.1f} a second, {_duration((self.total - self.done) / rate)} left" if rate else ""
         return f"{self.done} of {self.total}{left}"
 
-    def say(self, line: str, file=None):
+    def say(self, line: str, file: TextIO | None = None) -> None:
         """Print a line of its own, on stdout or to `file`, where the progress line was."""
         self.wipe()
         print(line, file=file)
 
-    def wipe(self):
+    def wipe(self) -> None:
         """Remove the line from the terminal."""
         if self.shown:
-            print("\r" + " " * len(self.shown) + "\r", end="", file=sys.stderr, flush=True)
+            _wipe(self.shown)
         self.shown = ""
+
+
+def _wipe(line):
+    print("\r" + " " * len(line) + "\r", end="", file=sys.stderr, flush=True)
 
 
 def _duration(seconds):

@@ -11,15 +11,16 @@ from minixai.explain import Explanation, for_one_head, recipe_named, steps_of
 from minixai.gradcam import Cam
 from minixai.images import MAX_PIXELS
 from minixai.trace import NO_CLASS, CnnTrace, VitTrace, index_in
-from minixai.trace.common import all_finite, class_indices, is_plain, short_repr
+from minixai.trace.common import Target, all_finite, class_indices, is_plain, short_repr
 
+Array = np.ndarray | torch.Tensor
 MAPS, MATRICES = "(B,K,h,w)", "(B,L,M,T,T)"
 
 
-def from_tensors(method: str, *, size: tuple[int, int], activations=None, gradients=None, attention=None,
-                 attention_gradients=None, grid: tuple[int, int] | None = None,
-                 target: int | Sequence[int] | None = None, layer: int | None = None,
-                 head: int | None = None) -> Explanation:
+def from_tensors(method: str, *, size: tuple[int, int], activations: Array | None = None,
+                 gradients: Array | None = None, attention: Array | Sequence[Array] | None = None,
+                 attention_gradients: Array | Sequence[Array] | None = None, grid: tuple[int, int] | None = None,
+                 target: Target = None, layer: int | None = None, head: int | None = None) -> Explanation:
     """Run a method on recorded arrays of floats, numpy or torch: an Explanation, as `explain` returns it.
 
     size: (H,W) of the image.

@@ -268,7 +268,7 @@ def give(seconds):
 
 def run_pytest(file, plugin, folder, options):
     give(10)
-    return pytest.main([file, "-x" if plugin.order else "-q", "--tb=no", "-k", f"not {NEVER_RUN}", "-W", "ignore",
+    return pytest.main([file, "-x" if plugin.order else "-q", "--tb=no", "-k", f"not {NEVER_RUN}", "--disable-warnings",
                         "-p", "no:cacheprovider", "-p", "no:faulthandler", f"--basetemp={folder}",
                         *["--slow"] * options.slow], plugins=[plugin])
 

@@ -5,6 +5,7 @@ import torch
 import minixai
 from minixai import attention as stages
 from minixai.networks.vit import Attention, ViT
+from minixai.rollout import half_skip
 from minixai.trace import record_vit
 from tests.conftest import random_vit
 
@@ -72,11 +73,18 @@ def test_the_map_is_that_of_the_slow_loop(method, slow, vit, image, trace):
 
 
 def test_the_positive_part_is_taken_in_each_head_or_after_the_mean():
-    attention = torch.tensor([1.0, 1.0]).reshape(1, 2, 1, 1)
-    gradients = torch.tensor([3.0, -1.0]).reshape(1, 2, 1, 1)
+    attention = torch.tensor([0.5, 0.25]).reshape(1, 2, 1, 1)
+    gradients = torch.tensor([6.0, -4.0]).reshape(1, 2, 1, 1)
     assert stages.positive_evidence(attention, gradients).item() == 1.5
     assert stages.mean_evidence(attention, gradients).item() == 1.0
-    assert stages.one_head_evidence(attention, gradients, 1).item() == 0
+    assert [stages.one_head_evidence(attention, gradients, head).item() for head in (0, 1)] == [3, 0]
+
+
+@pytest.mark.parametrize("skip", [stages.whole_skip, half_skip])
+def test_the_skip_connection_is_added_on_the_device_and_in_the_precision_of_the_matrices(skip):
+    """The meta device stands for a GPU: it has shapes and no numbers, and mixes with no other device."""
+    mixing = skip(torch.empty(2, 3, 3, dtype=torch.float64, device="meta"))
+    assert mixing.shape == (2, 3, 3) and mixing.dtype == torch.float64 and mixing.device.type == "meta"
 
 
 def test_maximum_and_minimum_of_the_heads_enclose_their_mean(trace):

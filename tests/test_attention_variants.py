@@ -186,6 +186,12 @@ def test_DINO_keeps_the_fewest_patches_that_hold_the_mass(share, prefix):
     assert set(mask.unique().tolist()) <= {0.0, 1.0} and mask.shape == (4, 3, 5)
 
 
+def test_DINO_keeps_no_patch_more_where_the_share_is_reached_exactly():
+    cls_attention = torch.tensor([[0.0, 0.25, 0.5, 0.25]])
+    assert threshold_by_mass(cls_attention, 1, (1, 3), share=0.5).tolist() == [[0, 1, 0]]
+    assert threshold_by_mass(cls_attention, 1, (1, 3), share=0.75).tolist() == [[1, 1, 0]]       # the first of two
+
+
 def test_DINO_shows_a_mask_for_each_head(vit, image):
     heads, plain = explain(vit, image, "dinomass").heads(), record_vit(vit, image).attention
     for head in range(M):

@@ -87,7 +87,9 @@ def test_eigencam_is_the_direction_that_holds_most_of_the_maps():
         matrix_weights = matrix @ (matrix.T @ weights)
         weights = matrix_weights / matrix_weights.norm()
     assert torch.allclose(cams.first_component(A).flatten(), weights)
-    assert (weights @ matrix).sum() > 0
+    assert (weights @ matrix).sum() > 0 and (cams.first_component(-A).flatten() @ -matrix).sum() > 0
+    for maps in (A, -A):
+        assert cams.first_component(maps).norm().item() == pytest.approx(1)
 
 
 def test_kernel_component_is_an_eigenvector_of_the_centred_kernel():

@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import minixai
 from minixai import images
 from minixai.__main__ import main
 from minixai.cli import question, single
@@ -39,6 +41,42 @@ def test_a_photo_prints_its_classes_and_stages_and_saves_two_pictures(out, capsy
     assert names(out) == ["cat_efficientnet_lite0_gradcam_overlay.png", "cat_efficientnet_lite0_gradcam_stages.png"]
     with Image.open(out / "cat_efficientnet_lite0_gradcam_overlay.png") as overlay:
         assert overlay.size == (451, 300)
+
+
+def test_what_is_printed_are_the_classes_the_question_and_every_value(out, capsys):
+    assert run(images.PHOTOS / "scene.png", "--model", "small_cnn", out=out) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    model = minixai.load("small_cnn")
+    result = minixai.explain(model, minixai.open_image(images.PHOTOS / "scene.png", model))
+    assert first.endswith("scene.png: 384x384 pixels, seen by small_cnn at 96x96")
+    order = result.trace.logits[0].argsort(descending=True).tolist()
+    shares = result.trace.logits[0].softmax(dim=0)
+    count = min(5, len(order))
+    assert lines[:count] == [f"  {shares[c]:.3f}  {c:3d} {model.labels[c]}" for c in order[:count]]
+    assert lines[count] == f"  {result.title()}"
+    C2 = result["C2"][0]
+    assert f"    C2  channel weights                   ({len(C2)},1,1) {C2.min():.3g} to {C2.max():.3g}" in lines
+    assert "    M3  overlay                           (96,96,3)" in lines
+    assert sum(line.startswith("    C1 ") and line.count(" to ") == 2 for line in lines) == 1
+    names = [f"scene_small_cnn_gradcam_{kind}.png" for kind in ("stages", "overlay")]
+    assert lines[-3:] == [*(f"  saved {out / name}" for name in names), ""]
+
+
+def test_an_empty_heatmap_is_explained_in_words(out, capsys, monkeypatch):
+    model = minixai.load("small_cnn")
+    torch.nn.init.zeros_(model.head.fc.weight)
+    monkeypatch.setattr(question, "load", lambda *_: model)
+    assert run(CAT, "--model", "small_cnn", out=out) == 0
+    assert "\n  the heatmap is empty: the gradient of class" in capsys.readouterr().out
+
+
+def test_a_network_without_classes_says_so(out, capsys, monkeypatch):
+    model = minixai.load("small_vit")
+    model.classes, model.head, model.labels = 0, torch.nn.Identity(), ()
+    monkeypatch.setattr(question, "load", lambda *_: model)
+    assert run(CAT, "--model", "small_vit", out=out) == 0
+    assert "  this network has no class head; its attention knows no class\n" in capsys.readouterr().out
+    assert names(out) == [f"cat_small_vit_attention_{kind}.png" for kind in ("heads", "overlay", "stages")]
 
 
 def test_the_same_command_gives_the_same_pictures(tmp_path):
@@ -260,6 +298,8 @@ def test_help_shows_an_example(command, capsys):
         main([command, "--help"])
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
+    usage, description, *_ = printed.split("\n\n")
+    assert usage.startswith(f"usage: minixai {command}") and description[0].isupper()
     examples = printed.partition("example")[2]
     assert f"  minixai {command}" in examples
     if command == "explain":
@@ -273,7 +313,9 @@ def test_every_option_is_described_in_the_help(command, capsys):
     options, arguments = capsys.readouterr().out.partition("example")[0].split("options:")[::-1]
     described = re.findall(r"^  (?:-h, )?(--[a-z]+)(?: \S+)?\s+\S", options.replace("\n                ", " "), re.M)
     assert len(described) == options.count("\n  -") > 7
-    assert arguments.count("\n  IMAGE  ") == 1
+    assert "default: minixai-out" in options and {"--out DIR", "--class CLASS", "--weights FILE"} <= {
+        " ".join(line.split()[:2]) for line in options.splitlines()}
+    assert re.findall(r"\n  (\S+)  +\S", arguments) == (["IMAGE"] if command == "explain" else ["MAP", "IMAGE"])
 
 
 def test_the_commands_are_described_and_one_is_needed(capsys):
@@ -281,6 +323,7 @@ def test_the_commands_are_described_and_one_is_needed(capsys):
         main(["--help"])
     printed = capsys.readouterr().out
     assert printed.endswith("\n") and not printed.endswith("\n\n")
+    assert printed.startswith("usage: minixai [-h] COMMAND") and "Grad-CAM and attention maps" in printed
     for command in ("explain", "verify", "models", "start", "check", "release", "grade"):
         assert re.search(rf"^    {command} +\w", printed, re.M)
     assert main([]) == 2
@@ -303,6 +346,19 @@ def test_models_lists_every_network_with_its_layers_and_how_to_get_it(capsys):
     printed = capsys.readouterr().out
     assert all(name in printed for name in NETWORKS)
     assert "stem stage1 stage2 stage3 stage4" in printed and "blocks 0 to 11" in printed
+
+
+@pytest.mark.parametrize("turned, code, said", [(False, 0, "agrees: gradcam at stage4"),
+                                                (True, 1, "M1: the map upside down")])
+def test_verify_compares_a_saved_map_and_draws_it(turned, code, said, tmp_path, out, capsys):
+    model = minixai.load("small_cnn")
+    right = minixai.explain(model, minixai.open_image(CAT, model)).heatmap[0].numpy()
+    np.save(tmp_path / "map.npy", right[::-1] if turned else right)
+    assert main(["verify", str(tmp_path / "map.npy"), str(CAT), "--model", "small_cnn", "--out", str(out)]) == code
+    printed = capsys.readouterr().out
+    assert said in printed and printed.endswith(f"\nsaved {out}/map_verdict.png\n")
+    with Image.open(out / "map_verdict.png") as picture:
+        assert picture.format == "PNG"
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from PIL import Image
 
 from minixai import METHODS, figures
 from minixai.__main__ import main
-from minixai.course import check, fixtures, record, report, runner, start
+from minixai.course import check, fixtures, pictures, record, report, runner, start
 from minixai.course.blank import blanked, length_of
 from minixai.course.check import FAILED, PASSED, WAITING, Outcome
 from minixai.course.exercises import EXERCISES, find
@@ -182,6 +182,8 @@ def test_the_file_holds_head_and_docstring_and_no_line_of_a_solution(number, tmp
         assert f"def {task.name}(" in text and inspect.cleandoc(task.function.__doc__).splitlines()[0] in text
         assert not [line for line in body_lines(task.function) if len(line) > 12 and line in text]
     assert max(map(len, text.splitlines())) <= 120 and "PREDICTION" in text
+    assert ("# When it works: was your" in text, "# After the lesson: was your" in text) == (
+        (True, False) if exercise.tasks else (False, True))
     names = {"__name__": "exercise"}
     exec(compile(text, "a.py", "exec"), names)          # as it is handed out: nothing that it names is missing
     assert all(callable(names[task.name]) for task in exercise.tasks)
@@ -192,6 +194,8 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="your work"):
         start.write(find("02"), path)
     assert path.read_text() == "my work"
+    for name in ("one.py", "two.py"):
+        assert start.write(find("04"), tmp_path / "new" / "folder" / name).exists()
 
 
 def test_a_blank_says_how_long_an_answer_is_even_if_the_library_is_blanked_already():
@@ -237,6 +241,18 @@ def test_public_fixtures_are_what_the_library_gives_now(number):
             assert array.dtype == now[name].dtype
             assert up_to_rounding(now[name], array), name
         assert (fixtures.FOLDER / f"{number}_{seed}.npz").stat().st_size < 100_000
+
+
+def test_the_public_fixtures_are_written_for_each_exercise_with_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "EXERCISES", {number: find(number) for number in ("04", "05")})
+    record.main(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["05_1.npz", "05_2.npz"]
+    for seed in fixtures.PUBLIC:
+        about, arrays = fixtures.load(tmp_path / f"05_{seed}.npz")
+        expected_about, expected = record.fixture(find("05"), seed)
+        assert about == expected_about and set(arrays) == set(expected)
+    size = (tmp_path / "05_1.npz").stat().st_size
+    assert capsys.readouterr().out.splitlines()[0] == f"05_1.npz {size / 1000:.0f} kB" and 1000 < size < 100_000
 
 
 def up_to_rounding(now, array):
@@ -371,6 +387,7 @@ def test_mistakes_that_give_the_same_numbers_are_both_named():
     ("import torch", "the function is not in the file: was it renamed?"),
     ("def channel_weight(gradients): return 1", "was it renamed? (the file has channel_weight)"),
     ("channel_weights = 3", "the function is not in the file"),
+    ("def channel_weights(gradients: Tensr): pass", "the file stops when it is loaded: NameError (line 1)"),
     ("def channel_weights(grads): return grads", "its parameters have to be (gradients): keep the def line as it was"),
     (of_weights("raise NotImplementedError('about 1 line')"), "not written yet (about 1 line)"),
     (of_weights("pass"), "it returns no tensor: nothing (is there a return?)"),
@@ -442,6 +459,7 @@ def says_so(report, sentence):
 def test_what_is_no_utf_8_says_so(data):
     outcome, *_ = check.check(find("02"), data, Here())
     assert "it is not UTF-8 text; save it as UTF-8" in outcome.sentence and outcome.status == FAILED
+    assert b"\0" not in data or "(line" not in outcome.sentence        # Python names no line of null bytes
 
 
 @pytest.mark.slow
@@ -582,6 +600,60 @@ def test_inputs_are_copies():
     assert array.all()
 
 
+def test_no_result_of_an_earlier_pass_is_drawn():
+    passes = fixtures.public(find("02"))
+    outcome = Outcome("rectify")
+    right = passes[0][1]["expected/rectify"]
+    check.judge(outcome, Run({"passes": [{"tensor": True}, {"tensor": True}]}, [right, None]), passes)
+    assert outcome.sentence == "its result cannot be read" and outcome.got is None and outcome.status == FAILED
+    for forged in ([], [{"tensor": True}], "passes", [3, 3]):
+        outcome = Outcome("rectify")
+        check.judge(outcome, Run({"passes": forged}, [right, None]), passes)
+        assert outcome.status == FAILED
+
+
+def test_only_lines_of_the_students_file_are_quoted():
+    """A forged report may hold any value."""
+    lines, frames = ["first", "  second"], [[1, "f"], [2, "g" * 90], [0, "f"], [3, "f"], [-1, "f"], [1], [1, 2, 3], 1,
+                                            ["1", "f"], [1, 7]]
+    assert list(check.frames_of({"frames": frames}, lines)) == [
+        "line 1, in f:  first", f"line 2, in {'g' * 80}:  second", "line 1, in 7:  first"]
+    assert list(check.frames_of({"frames": 3}, lines)) == list(check.frames_of({}, lines)) == []
+    quoted, = check.frames_of({"frames": [[1, "f"]]}, ["x" * 121])
+    assert quoted.endswith(f"  {'x' * 120}")
+
+
+@pytest.mark.parametrize("line, where", [(1, " (line 1)"), (3, " (line 3)"), (0, ""), (4, ""), ("1", ""), (None, "")])
+def test_a_line_is_named_if_the_file_has_it(line, where):
+    problem = {"kind": "raised", "type": "KeyError", "text": "x", "line": line}
+    assert check.told(problem, [], np.zeros(2), ["", "", ""]) == (f"it stops with KeyError{where}", ": x")
+    assert check.told({**problem, "line": 1}, [], np.zeros(2), [])[0] == "it stops with KeyError (line 1)"
+
+
+@pytest.mark.parametrize("problem, said", [
+    ({"type": "NotImplementedError", "text": "about 2 lines, I think"}, ("not written yet", " (about 2 lines)")),
+    ({"type": "NotImplementedError", "text": ""}, ("not written yet", "")),
+    ({"type": "ValueError", "text": "about 2 lines"}, ("it stops with ValueError", ": about 2 lines")),
+    ({"type": "Mine", "text": "x", "loading": True},
+     ("the file stops when it is loaded: an exception of its own", ": Mine: x")),
+    ({"type": None, "text": 3}, ("it stops with an exception of its own", ": None: ")),
+    ({"kind": "anything else"}, check.UNREADABLE),
+])
+def test_exceptions_have_their_sentences(problem, said):
+    assert check.told({"kind": "raised", **problem}, [], np.zeros(2), []) == said
+
+
+def test_a_few_numbers_are_shown_and_where_they_differ_most():
+    assert check._few(np.arange(6.0)) == "(6,) 0, 1, 2, 3, 4, 5"
+    assert check._few(np.arange(8.0).reshape(2, 4) / 3) == "(2, 4) 0, 0.3333, 0.6667, 1, 1.333, 1.667, …"
+    outcome, expected = Outcome("f"), np.full((2, 5), 100, np.float32)
+    got = expected.copy()
+    got[1, 2], got[0, 1], got[0, 0] = 98, 101, 100.0005         # the last one is rounding
+    assert check.compare(outcome, got, True, expected) == ("right shape, wrong values", ": 20% of them differ")
+    assert outcome.details[-1] == "they differ most at (1, 2): expected 100, got 98"
+    assert [check.same(expected + apart, expected) for apart in (0.0009, 0.0015)] == [True, False]
+
+
 # ---- pictures
 
 @pytest.mark.parametrize("number, wrong, right", [
@@ -607,6 +679,63 @@ def test_no_picture_where_there_is_nothing_to_draw(tmp_path, capsys, here):
     path = written(tmp_path, of_weights("return None"))
     assert main(["check", "02", str(path), "--out", str(tmp_path / "out")]) == 1
     assert not (tmp_path / "out").exists()
+
+
+def drawn(expected, got, **outcome):
+    """The panels of a picture of these values."""
+    figure = pictures.three_panels(Outcome("f", FAILED, expected=expected, got=got, **outcome))
+    return figure, figure.axes
+
+
+def test_a_picture_has_the_maps_in_one_range_and_their_difference_about_zero():
+    expected = np.array([[0, 1, 2], [3, 4, 5]], np.float32)
+    figure, axes = drawn(expected, expected - np.array([[0, 0, 2], [0, 0, 0]], np.float32), message="wrong")
+    assert figure.get_suptitle() == "f: wrong" and figure.get_layout_engine() is not None   # or titles overlap
+    assert [one.get_title() for one in axes] == ["expected", "yours", "yours - expected, at most 2", "", "", ""]
+    images = [one.images[0] for one in axes[:3]]
+    assert [image.get_clim() for image in images] == [(0, 5), (0, 5), (-2, 2)]
+    assert [image.get_cmap().name for image in images] == ["viridis", "viridis", "RdBu_r"]
+    assert images[2].get_array().tolist() == [[0, 0, -2], [0, 0, 0]]
+    assert not [tick for one in axes[:3] for tick in (*one.get_xticks(), *one.get_yticks())]
+    assert drawn(expected, expected + 1, message="wrong", mistake="no ReLU")[0].get_suptitle() == "f: no ReLU"
+    assert [image.images[0].get_clim() for image in drawn(expected, 7 - expected)[1][:3]] == [(0, 7), (0, 7), (-7, 7)]
+
+
+def test_a_picture_of_pictures_has_the_first_one_and_no_bar_of_colours_beside_it():
+    expected = np.full((2, 4, 5, 3), 100, np.uint8)
+    got = expected.copy()
+    got[0, 1, 1] = 90, 100, 97
+    got[1] = 0
+    _, axes = drawn(expected, got)
+    assert len(axes) == 4 and axes[2].get_title() == "yours - expected, at most 10"
+    assert axes[0].images[0].get_array().shape == (4, 5, 3)
+    apart = axes[2].images[0].get_array()
+    assert apart[1, 1] == pytest.approx(-13 / 3) and (apart != 0).sum() == 1
+    _, axes = drawn(expected[0], got[0])
+    assert axes[1].images[0].get_array().tolist() == got[0].tolist()
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3,), (1, 3), (3, 1)])
+def test_a_picture_of_a_row_of_numbers_has_bars_from_zero(shape):
+    for values, limits in (([1, 2, 4], (0, 5)), ([-1, -2, -4], (-4, 1)), ([-1, 0, 3], (-1, 4)),
+                           ([0.25, 0, -0.5], (-0.5, 0.5))):
+        expected = np.array(values, np.float32).reshape(shape)
+        _, axes = drawn(expected, expected + np.array([0, 0, 1], np.float32).reshape(shape))
+        assert len(axes) == 3 and not axes[0].images
+        assert [bar.get_height() for bar in axes[0].patches] == values
+        assert [bar.get_x() + bar.get_width() / 2 for bar in axes[0].patches] == pytest.approx([0, 1, 2])
+        assert axes[0].get_ylim() == axes[1].get_ylim() == limits
+        assert axes[2].get_ylim() == (-1, 1) and axes[0].lines[0].get_ydata()[0] == 0
+
+
+def test_of_several_maps_the_one_with_the_largest_difference_is_drawn():
+    expected = np.zeros((2, 3, 4, 5), np.float32)
+    got = expected.copy()
+    got[1, 2, 3, 4], got[0, 1, 0, 0], got[1, 0, 0, 0] = -7, 5, 1
+    one, other = pictures.one_of(expected, got)
+    assert one.shape == (4, 5) and other[3, 4] == -7
+    assert pictures.one_of(np.zeros((2, 3, 1, 1)), np.ones((2, 3, 1, 1)))[1].shape == (1, 6)
+    assert pictures.one_of(np.zeros((2, 3, 1, 4)), np.ones((2, 3, 1, 4)))[0].shape == (1, 4)
 
 
 # ---- answers in words
@@ -639,10 +768,119 @@ def test_start_lists_the_exercises_and_writes_one(tmp_path, capsys, monkeypatch,
     assert main(["start", "99"]) == 2 and "no exercise '99'; there are 01" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command, told", [
+    ("start", ["write the file of an exercise", "without a number, all exercises are listed", "never overwritten"]),
+    ("check", ["say which function of an exercise is wrong", "Exit code 0: everything is right", "its number",
+               "default: exercise_NN.py", "even while a function runs", "--out DIR", "default: minixai-out"]),
+    ("release", ["write the tree for students", "OUT", "a new folder"]),
+    ("grade", ["grade a folder of submissions", "a folder for each student", "its number", "--seed N",
+               "written to DIR/seed.txt", "--out DIR", "default: minixai-grades"]),
+])
+def test_each_command_explains_its_arguments(command, told, capsys):
+    printed = []
+    for words in ([command, "--help"], ["--help"]):
+        with pytest.raises(SystemExit, match="^0$"):
+            main(words)
+        printed.append(capsys.readouterr().out)
+    assert f"\n  minixai {command} " in printed[0]         # the examples, line by line
+    own, all_commands = (" ".join(text.split()) for text in printed)
+    for text in told:
+        assert text in own or text.capitalize() in own, text
+    assert f"{command} " in all_commands and told[0] in all_commands
+
+
 def test_when_all_is_right_the_next_command_is_named(tmp_path, capsys, here):
     path = written(tmp_path, solution(find("11")))
     assert main(["check", "11", str(path)]) == 0
     assert f"minixai explain --method rollout --mine {path}" in capsys.readouterr().out
+
+
+class Shown:
+    """Standard output as another process sees it: what is not flushed has not been printed yet."""
+
+    def __init__(self, monkeypatch):
+        self.raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(self.raw, encoding="utf-8"))
+
+    def __str__(self):
+        return self.raw.getvalue().decode()
+
+
+def test_what_is_known_is_shown_before_the_next_thing_that_takes_time(tmp_path, monkeypatch):
+    shown, seen = Shown(monkeypatch), []
+
+    class Looking(Here):
+        def run(self, *arguments, **more):
+            seen.append(str(shown))
+            return super().run(*arguments, **more)
+    path = tmp_path / "mine.py"
+    wrong = solution(find("12")).replace(".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)")
+    report.verdict(find("12"), path, wrong.encode(), Looking(), tmp_path)
+    assert [text.splitlines()[-1].split(": ")[0] for text in seen] == ["  positive_evidence         ", "picture"]
+    assert seen[0].startswith("exercise 12: Gradients meet attention\n") and "0 of 2 right\npicture: " in seen[1]
+    assert str(shown).endswith("EXPLANATION is still empty (your instructor reads it)\n")
+    seen.clear()
+    report.verdict(find("12"), path, solution(find("12")).encode(), Looking(), tmp_path)
+    assert seen[2].endswith(f"ok\n2 of 2 right\nsee your functions at work: minixai explain PHOTO --method chefer "
+                            f"--model small_vit --mine {path}\n")
+    seen.clear()
+    report.verdict(find("05"), path, b"", Looking(), tmp_path)
+    assert seen[-1].endswith("0 of 1 right\n")
+    seen.clear()
+    report.verdict(find("04"), path, b"", Looking(), tmp_path)
+    assert len(seen) == 1 and seen[0].endswith("exercise 04: Target layer\n")
+
+
+@pytest.mark.parametrize("name, named", [("mine.py", "mine.py"), ("mine.txt", "exercise.py"),
+                                         ("a\nb.py", "exercise.py")])
+def test_a_run_has_the_files_own_name_where_that_can_be_printed(name, named, tmp_path, capsys):
+    names = []
+
+    class Noting(Here):
+        def run(self, *arguments, **more):
+            names.append(arguments[-1] if len(arguments) > 2 else None)
+            return super().run(*arguments, **more)
+    report.verdict(find("05"), tmp_path / name, b"", Noting(), tmp_path)
+    assert names == [named, None]                       # the answers are read from a file that is not run
+
+
+def test_watch_checks_again_whenever_the_file_is_saved(tmp_path, monkeypatch):
+    path, shown, seen = tmp_path / "exercise_12.py", Shown(monkeypatch), []
+    saves = [solution(find("12")).replace(".clamp(min=0).mean(dim=-3)", ".mean(dim=-3).clamp(min=0)"),
+             "while it runs", solution(find("12"))]
+
+    def save(where, stamp):
+        assert where == path and (stamp is None) == (not path.exists())
+        seen.append(str(shown)[len("".join(seen)):])
+        path.write_text(saves.pop(0), encoding="utf-8")
+
+    class SavedWhileItRuns(Here):
+        def run(self, source, *arguments, **more):
+            if source == b"while it runs":
+                path.write_text("another size")
+            return super().run(source, *arguments, **more)
+    monkeypatch.setattr(report, "Worker", SavedWhileItRuns)
+    monkeypatch.setattr(report, "_wait_for_another", save)
+    assert report.main("12", path, watch=True, out=tmp_path / "out") == 0
+    assert seen[0] == f"no file {path}; `minixai start` writes one\n"
+    assert "known mistake: clamped after the mean over heads" in seen[1] and "0 of 2 right" in seen[1]
+    assert seen[1].startswith("\nexercise 12") and seen[2].endswith("positive_evidence         saved again\n")
+    assert "2 of 2 right" in str(shown)[len("".join(seen)):] and not saves
+
+
+def test_a_save_is_waited_for_until_the_file_is_there_and_stays_as_it_is(tmp_path, monkeypatch):
+    path = written(tmp_path, "old", "x.py")
+    half = [None, None, path.unlink, None, lambda: path.write_text("new, ha"), lambda: path.write_text("new, whole"),
+            None, None]
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        action = half.pop(0)
+        action and action()
+    monkeypatch.setattr(report.time, "sleep", sleep)
+    report._wait_for_another(path, report._stamp(path))
+    assert not half and sum(slept) < 1 and path.read_text() == "new, whole"
 
 
 @pytest.mark.slow

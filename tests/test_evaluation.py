@@ -2,6 +2,7 @@
 pixels, and slow loops that share no line with the code."""
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -224,6 +225,31 @@ def test_no_order_falls_faster_than_the_perfect_map(model, region):
         assert perfect[0] + 0.05 < area[0] < least[0] and perfect[1] > area[1] + 0.05 > least[1]
 
 
+def test_one_step_is_the_whole_image_and_nothing_of_it(model):
+    curve = evaluation.deletion_curve(model, WHITE, torch.zeros(H, W), 1, steps=1)
+    assert curve.shares.tolist() == [0, 1] and torch.allclose(curve.scores, torch.tensor([[0.9, 0.1]]))
+
+
+@pytest.mark.parametrize("patch", [1, H])
+def test_the_square_may_be_one_pixel_or_as_high_as_the_image(model, region, patch):
+    found = evaluation.occlusion_map(model, WHITE, 1, patch=patch, stride=patch, fill="black")[0]
+    by_columns = torch.tensor(8 * [0.4] + 4 * [0.6] + 8 * [0.8])      # 0 to 11 hides half of the region, 8 to 19 all
+    assert torch.allclose(found, 0.8 * region / 32 if patch == 1 else by_columns.expand(H, W), atol=1e-6)
+
+
+def test_what_is_left_out_has_the_documented_value(model):
+    """The seed decides, since a flat heatmap ties everywhere."""
+    image, flat = normalised(random(1, H, W)), torch.zeros(H, W)
+    for curve, fill in ((evaluation.deletion_curve, "black"), (evaluation.insertion_curve, "blur")):
+        given = curve(model, image, flat, 1, steps=50, fill=fill, score="probability", seed=0)
+        assert torch.equal(curve(model, image, flat, 1).scores, given.scores) and given.scores.shape == (1, 51)
+    assert torch.equal(evaluation.hide_top(image, flat, 0.3, "mean"),
+                       evaluation.hide_top(image, flat, 0.3, "mean", seed=0))
+    large, image = Brightness(torch.ones(30, 30, dtype=torch.bool)), random(1, 3, 30, 30)
+    given = evaluation.occlusion_map(large, image, 1, patch=16, stride=8, fill="mean", score="probability")
+    assert torch.equal(evaluation.occlusion_map(large, image, 1), given)
+
+
 def test_inserting_the_most_is_deleting_the_least_backwards(model):
     image, heatmap = normalised(random(2, H, W)), random(2, H, W, seed=5)
     rising = evaluation.insertion_curve(model, image, heatmap, [0, 1], steps=12, fill="mean")
@@ -277,6 +303,10 @@ def test_long_work_says_how_far_it_is(model, monkeypatch, capsys):
     monkeypatch.setattr(occlusion, "AT_ONCE", 1)
     evaluation.occlusion_map(model, WHITE, 1, patch=6, stride=6)
     assert "occlusion map in 8 parts: part 8" in capsys.readouterr().err
+    evaluation.deletion_curve(model, WHITE, torch.zeros(H, W), 1, steps=2)
+    evaluation.insertion_curve(model, WHITE, torch.zeros(H, W), 1, steps=2)
+    first, second = re.findall(r"(\w+ curve in 3 parts): part 3", capsys.readouterr().err)
+    assert first.startswith("deletion") and second.startswith("insertion")
 
 
 def test_on_a_trained_network_the_animal_counts_and_the_black_patch_is_black():
@@ -297,6 +327,21 @@ def test_a_curve_figure_names_every_curve_and_its_area():
     legend = [text.get_text() for text in legend.get_texts()]
     assert legend == ["most first (area 0.19)", "random (area 0.50)"]
     assert axes.get_lines()[0].get_ydata().tolist() == [0.75, 0, 0] and axes.get_title() == "deletion"
+    assert axes.get_xlabel() == "share of the image hidden or shown" and axes.get_ylabel() == "score of the class"
+    assert axes.get_xlim() == (0, 1) and axes.get_ylim()[0] == 0          # from zero: small differences look small
+    negative = evaluation.curve_figure({"logit": evaluation.Curve(shares, torch.tensor([[-2.0, 1, 1]]))})
+    assert negative.axes[0].get_ylim()[0] < -2
+
+
+def test_the_legend_of_a_curve_figure_stands_below_its_axes_without_a_frame():
+    curve = evaluation.Curve(torch.tensor([0, 1.0]), torch.tensor([[1.0, 0]]))
+    figure = evaluation.curve_figure({f"curve {number}": curve for number in range(4)}, "four")
+    figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    box, (width, height) = legend.get_window_extent(), figure.canvas.get_width_height()
+    assert (width, height) == (594, 462) and not legend.get_frame_on()
+    assert 0 <= box.y0 and box.y1 <= axes.get_tightbbox().y0 and 0 <= box.x0 and box.x1 <= width
+    assert all(text.get_fontsize() < 10 for text in legend.get_texts())
 
 
 # Maps against masks, and against one another
@@ -321,6 +366,7 @@ def test_of_pixels_that_only_rounding_sets_apart_the_first_is_the_highest():
     """The border of an enlarged map repeats its outermost cells, with other last digits on other processors."""
     tied = torch.tensor([[0., 0, 0, 0], [0, 3, 1, 0], [0, 0, 0, 3.000001]])
     assert evaluation.peak(torch.stack([tied, -tied])).tolist() == [[1, 1], [0, 0]]
+    assert evaluation.peak(1000 * tied).tolist() == [1, 1]          # the difference counts as a share
     assert evaluation.peak(tied + torch.eye(3, 4) * 1e-3).tolist() == [1, 1]
     assert evaluation.peak(tied.double() + 1e-3 * (tied > 3)).tolist() == [2, 3]
     assert evaluation.points_at(tied, tied == 3) and not evaluation.points_at(tied, tied > 3)
@@ -333,6 +379,30 @@ def test_each_map_meets_its_own_mask():
     assert evaluation.points_at(MAPS[0].numpy(), MASK.numpy()).item() is True
     folded = evaluation.energy_inside(MAPS.reshape(2, 2, 3, 4), MASK)
     assert folded.shape == (2, 2) and torch.equal(folded.flatten(), evaluation.energy_inside(MAPS, MASK))
+
+
+@pytest.mark.parametrize("metric, besides", [
+    (evaluation.peak, None), (evaluation.entropy, None), (evaluation.points_at, "mask"),
+    (evaluation.energy_inside, "mask"), (evaluation.correlation, "map"), (evaluation.rank_correlation, "map"),
+    (evaluation.top_overlap, "map")])
+def test_a_stack_of_maps_says_what_each_map_alone_says(metric, besides):
+    one, others = random(2, 3, 4, 5), random(2, 3, 4, 5, seed=1)
+    one[0, 1], others[1, 2] = 0.5, 0.25                 # flat
+    given = [one, *{"mask": [random(2, 3, 4, 5, seed=2) > 0.5], "map": [others], None: []}[besides]]
+    found = metric(*given)
+    expected = torch.stack([torch.stack([metric(*(maps[i, j] for maps in given)) for j in range(3)]) for i in range(2)])
+    torch.testing.assert_close(found, expected, equal_nan=True)
+    assert len(found.flatten(0, 1).unique(dim=0)) > 1
+
+
+def test_the_share_of_the_energy_does_not_depend_on_the_scale():
+    assert evaluation.energy_inside(MAPS / 100, MASK).tolist() == pytest.approx([1, 3 / 8, 0, 4 / 12])
+    assert evaluation.energy_inside(MAPS.int(), MASK).tolist() == pytest.approx([1, 3 / 8, 0, 4 / 12])
+
+
+def test_maps_of_one_row_and_of_double_precision_are_maps():
+    assert evaluation.peak(torch.tensor([[0.0, 2.0, 1.0]])).tolist() == [0, 1]
+    assert evaluation.entropy(torch.ones(2, 2).double()).dtype == torch.float64
 
 
 def slow_ranks(values):
@@ -370,6 +440,13 @@ def test_what_a_flat_map_says_is_not_a_number():
     for same in (evaluation.correlation, evaluation.rank_correlation, evaluation.top_overlap):
         found = same(MAPS, MAPS[:1])
         assert found.isnan().tolist() == [False, False, True, True] and found[0] == 1
+
+
+def test_a_flat_map_of_double_precision_is_flat_in_spite_of_rounding():
+    """The mean of three times 0.1 is not 0.1."""
+    flat, ramp = torch.full((1, 3), 0.1, dtype=torch.float64), torch.arange(3.0)[None].double()
+    for one, other in ((flat, ramp), (ramp, flat)):
+        assert evaluation.correlation(torch.stack([one, ramp]), torch.stack([other, ramp])).isnan().tolist() == [1, 0]
 
 
 def test_top_overlap_of_maps_that_can_be_counted():
@@ -523,6 +600,16 @@ def test_layers_may_be_named_in_an_order_of_ones_own():
     assert top_down(make("foreign")) == TOP_DOWN["foreign"]
 
 
+def test_a_constant_below_a_layer_is_not_shuffled_with_its_weights():
+    """A buffer of a module without weights is no part of what was learned, wherever the module stands."""
+    network = nn.Sequential(nn.Linear(4, 4))
+    network[0].constant = nn.Module()
+    network[0].constant.register_buffer("values", torch.arange(50.0))
+    (_, copy), = evaluation.randomised_copies(network)
+    assert torch.equal(copy[0].constant.values, torch.arange(50.0))
+    assert not torch.equal(copy[0].weight, network[0].weight)
+
+
 def test_a_map_of_the_random_network_is_another_map():
     model = minixai.load("small_cnn")
     scene = evaluation.on_every_background(3, animal="cow")["grass"]
@@ -548,6 +635,10 @@ HEADLESS = ViT(16, 8, width=8, depth=1, heads=2, classes=0)
     (lambda m: evaluation.hide(WHITE.expand(2, -1, -1, -1), torch.zeros(3, H, W, dtype=torch.bool), "mean"),
      "for each"),
     (lambda m: evaluation.hide(np.zeros((1, 3, H, W)), torch.zeros(H, W, dtype=torch.bool), "mean"), "an image is a"),
+    (lambda m: evaluation.hide(WHITE[:0], torch.zeros(H, W, dtype=torch.bool), "mean"), "an image is a"),
+    (lambda m: evaluation.hide(WHITE.long(), torch.zeros(H, W, dtype=torch.bool), "mean"), "floats .* got .*int64"),
+    (lambda m: evaluation.hide(WHITE, torch.zeros(W, dtype=torch.bool), "mean"), "a mask is boolean"),
+    (lambda m: evaluation.peak(torch.zeros(0, 4)), r"got \(0, 4\)"),
     (lambda m: evaluation.hide_top(WHITE, torch.zeros(H, W), 1.2, "mean"), "between 0 and 1, got 1.2"),
     (lambda m: evaluation.hide_top(WHITE, torch.full((H, W), torch.nan), 0.2, "mean"), "NaN or infinity"),
     (lambda m: evaluation.hide_top(WHITE, torch.zeros(4), 0.2, "mean"), r"shape \(H,W\) or \(B,H,W\), got \(4,\)"),
@@ -574,6 +665,7 @@ HEADLESS = ViT(16, 8, width=8, depth=1, heads=2, classes=0)
     (lambda m: evaluation.correlation(MAPS, MAPS[..., :2]), "3x4 and 3x2 cannot be compared"),
     (lambda m: evaluation.rank_correlation(MAPS, MAPS[:3]), "do not belong together"),
     (lambda m: evaluation.top_overlap(MAPS, MAPS, 0), "more than 0 and less than 1; got 0"),
+    (lambda m: evaluation.top_overlap(MAPS, MAPS, 1), "more than 0 and less than 1; got 1"),
     (lambda m: evaluation.entropy(-MAPS), "goes down to -4"),
     (lambda m: list(evaluation.randomised_copies(m)), "has no layers with weights"),
     (lambda m: list(evaluation.randomised_copies(make("foreign"), layers=["hed"])), "no layer named 'hed'"),

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
+from matplotlib.text import Text
 from PIL import Image
 
 import minixai
@@ -64,8 +65,10 @@ def test_an_empty_heatmap_says_why_and_is_not_painted_blue():
     result = minixai.explain(model, torch.randn(1, 3, 96, 96))
     figure = result.figure()
     assert "the gradient of class" in figure.get_supxlabel()
-    overlay = [axes for axes in figure.axes if axes.get_title().startswith("M3")][0].images[0].get_array()
-    assert np.array_equal(overlay, result.rgb()[0])
+    overlay, = (axes for axes in figure.axes if axes.get_title().startswith("M3"))
+    assert np.array_equal(overlay.images[0].get_array(), result.rgb()[0]) and not overlay.axison
+    (why,) = (text for text in figure.findobj(Text) if text.get_text() == figure.get_supxlabel())
+    assert why.get_color() == "firebrick" and why.get_fontsize() == 9
 
 
 def test_on_the_photo_the_unseen_part_is_dimmed_and_the_size_is_the_photos():
@@ -158,6 +161,7 @@ def tiles_of(sheet, h, w, gap=1):
     rows, columns = (sheet.shape[0] + gap) // (h + gap), (sheet.shape[1] + gap) // (w + gap)
     assert sheet.shape == (rows * (h + gap) - gap, columns * (w + gap) - gap)
     tiles = [sheet[row * (h + gap):, column * (w + gap):][:h, :w] for row in range(rows) for column in range(columns)]
+    assert not np.isnan(tiles[-columns]).all()          # no row is empty
     return [tile for tile in tiles if not np.isnan(tile).all()]
 
 
@@ -176,6 +180,12 @@ def test_the_channels_that_count_most_are_shown_with_their_gradients():
         np.testing.assert_array_equal(np.stack(tiles_of(sheet, 3, 5)), values[most])
         assert cmap == colors
     assert one["C1 activations (12,3,5)"].get_title().endswith("the 9 that count most")
+
+
+def test_the_gaps_of_a_mosaic_grow_with_its_maps():
+    axes = panels(("C1", "recorded", some_maps(K=4, h=40, w=50)))["C1 activations (4,40,50)"]
+    assert len(tiles_of(drawn(axes)[0], 40, 50, gap=3)) == 4 and not axes.get_frame_on()
+    assert axes.images[0].norm.gamma == 1
 
 
 def test_without_gradients_the_strongest_channels_are_shown():
@@ -218,14 +228,20 @@ def test_a_map_is_drawn_from_zero_or_as_far_to_both_sides_with_a_scale_beside_it
     scale = np.asarray(axes.images[1].get_array())
     assert (scale[0, 0], scale[-1, 0]) == limits[::-1] and [text.get_text() for text in axes.texts] == [
         f"{limits[1]:.2g}", f"{limits[0]:.2g}"]
+    for text, height, edge in zip(axes.texts, (1, 0), ("top", "bottom")):           # at the ends of the scale
+        assert text.get_transform() == axes.transAxes and text.get_va() == edge
+        assert 1.08 < text.get_position()[0] < 1.2 and text.get_position()[1] == height
+    assert axes.images[1].cmap.name == cmap and not axes.images[1].get_clip_on()
+    assert axes.images[0].norm is axes.images[1].norm and axes.images[0].norm.gamma == 1
+    assert axes.get_aspect() == 1 and not len(axes.get_xticks()) and not len(axes.get_yticks())
     assert axes.get_xlim() == (-0.5, 1.5) and axes.get_ylim() == (1.5, -0.5)         # the map, without its scale
     left, right, *heights = axes.images[1].get_extent()
     assert 1.5 < left < right < 1.75 and heights == [1.5, -0.5]                      # which is narrow, and beside it
 
 
 @pytest.mark.parametrize("value, text", [
-    (0.12345, "0.12"), (-3.0, "-3"), (99.4, "99"), (99.6, "100"), (-1234.5, "-1234"), (99999.0, "99999"),
-    (123456.0, "1.2e+05"), (0.000012, "1.2e-05")])
+    (0.12345, "0.12"), (-3.0, "-3"), (99.4, "99"), (99.5, "100"), (99.6, "100"), (-1234.5, "-1234"),
+    (99999.0, "99999"), (1e5, "1.0e+05"), (123456.0, "1.2e+05"), (0.000012, "1.2e-05")])
 def test_a_scale_has_short_numbers(value, text):
     assert figures._number(value) == text
 
@@ -240,6 +256,9 @@ def test_one_weight_for_each_channel_is_a_line_up_or_down():
     assert [tuple(color) for color in lines.get_colors()] == [red, blue, red, red]
     assert axes.get_xlim() == pytest.approx((-0.03, 3.03))
     assert list(axes.get_yticks()) == [-2, 1] and [label.get_text() for label in axes.get_yticklabels()] == ["-2", "1"]
+    (zero,) = axes.lines
+    assert list(zero.get_ydata()) == [0, 0] and zero.get_color() == "black" and zero.get_linewidth() < 1
+    assert lines.get_linewidths() < 1 and axes.get_box_aspect() == 1 and axes.yaxis.get_ticks_position() == "right"
     positive = panels(("A4", "row", torch.tensor([[0.1, 0.2, 0.3]])))["A4 row"]
     assert list(positive.get_yticks()) == [0, pytest.approx(0.3)]
 
@@ -250,8 +269,8 @@ def test_of_weights_for_each_place_a_few_channels_are_shown():
     shown, cmap, _ = drawn(axes)
     np.testing.assert_array_equal(np.stack(tiles_of(shown, 3, 5)), weights[::4])         # nine, from first to last
     assert cmap == "RdBu_r" and axes.get_title() == "C2 weights\n(33,3,5), 9 shown"
-    few = panels(("C2", "weights", weights[:4].abs()))["C2 weights"]
-    np.testing.assert_array_equal(np.stack(tiles_of(drawn(few)[0], 3, 5)), weights[:4].abs())
+    few = panels(("C2", "weights", weights[:4].clamp(min=0)))["C2 weights"]
+    np.testing.assert_array_equal(np.stack(tiles_of(drawn(few)[0], 3, 5)), weights[:4].clamp(min=0))
     assert drawn(few)[1] == "magma" and few.images[0].norm.gamma == 0.5
 
 
@@ -265,18 +284,39 @@ def test_the_top_classes_are_listed_with_their_probabilities():
     assert [text.get_text() for text in axes.texts] == [f"{shares[c]:.2f}  {labels[c]}" for c in order]
     assert [bar.get_width() for bar in axes.patches] == [pytest.approx(float(shares[c])) for c in order]
     bottom, top = axes.get_ylim()
-    assert bottom > 4.4 and top < -0.4 and axes.get_xlim() == (0, 1)       # all five, the likeliest at the top
+    assert 4.4 < bottom < 5 and -1 < top < -0.4 and axes.get_xlim() == (0, 1)      # all five, the likeliest at the top
+    assert all(bar.get_facecolor() == to_rgba("0.85") for bar in axes.patches)      # light, so that text can be read
+    assert [text.get_position() for text in axes.texts] == [(0.02, place) for place in range(5)]
+    assert all(text.get_va() == "center" for text in axes.texts) and axes.get_box_aspect() == 1
+    assert not len(axes.get_xticks()) and not len(axes.get_yticks())
 
 
 def test_panels_stand_in_two_rows_and_empty_places_have_no_axes():
     steps = [Step("C3", f"map {number}", torch.ones(2, 2)) for number in range(5)]
     figure = strip("a title", steps)
     assert len(figure.axes) == 6 and [axes.axison for axes in figure.axes] == [True] * 5 + [False]
-    assert figure.get_size_inches().tolist() == [3 * figures.INCHES, 2 * figures.INCHES + 1.2]
+    assert figure.canvas.get_width_height() == (858, 704)           # of a saved picture, in pixels
+
+
+def test_panels_fill_the_picture_and_leave_room_for_their_titles_and_scales():
+    """In shares of the picture; the gaps in shares of a panel."""
+    figure = strip("a title", [Step("C3", f"map {number}", torch.ones(2, 2)) for number in range(6)])
+    first, right, _, below, _, last = (axes.get_subplotspec().get_position(figure) for axes in figure.axes)
+    assert 0 < first.x0 < 0.05 and 0.8 < first.y1 < 0.87 and 0 < last.y0 < 0.1 and 0.95 < last.x1 < 1
+    assert 0.3 < (right.x0 - first.x1) / first.width < 0.5 and 0.22 < (first.y0 - below.y1) / first.height < 0.3
+
+
+def test_the_text_of_panels_is_smaller_than_usual(cnn_result):
+    figure = cnn_result.figure()
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        scales = [*axes.texts, *(axes.get_yticklabels() if axes.axison else ())]
+        size = 8 if axes.get_title().startswith("logits") else 7
+        assert axes.title.get_fontsize() == 9 and all(text.get_fontsize() == size for text in scales)
 
 
 @pytest.mark.parametrize("count, columns, rows_and_columns", [(6, 5, (2, 4)), (4, 5, (1, 5)), (9, 5, (2, 5)),
-                                                              (10, 5, (3, 4)), (3, 2, (2, 2))])
+                                                              (10, 5, (3, 4)), (3, 2, (2, 2)), (0, 5, (1, 1))])
 def test_side_by_side_fills_its_rows(count, columns, rows_and_columns):
     rgb = np.zeros((4, 6, 3), np.uint8)
     heatmaps = [torch.full((4, 6), number / count) for number in range(count)]
@@ -286,3 +326,14 @@ def test_side_by_side_fills_its_rows(count, columns, rows_and_columns):
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), rgb)
     for axes, heatmap in zip(figure.axes[1:], heatmaps):
         np.testing.assert_array_equal(axes.images[0].get_array(), minixai.overlay(rgb, heatmap))
+        assert axes.title.get_fontsize() == 9
+
+
+def test_side_by_side_is_five_pictures_wide_and_keeps_titles_apart():
+    figure = side_by_side(np.zeros((6, 6, 3), np.uint8), [torch.ones(6, 6)] * 5, [f"head {n}" for n in range(5)], "six")
+    assert figure.canvas.get_width_height() == (858, 682)           # six pictures in two rows, in pixels
+    figure.draw_without_rendering()
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    for axes in figure.axes:
+        assert not any(axes.title.get_window_extent().overlaps(box) for box in boxes)
+    assert max(box.x1 for box in boxes) > 840 and min(box.x0 for box in boxes) < 20         # hardly a margin

@@ -1,10 +1,14 @@
 """Names are printed on one line, and only regular files are opened."""
+import errno
+import io
 import os
 import socket
+import zipfile
 
 import pytest
 
-from minixai.files import must_be_regular, opened, shown
+from minixai import files
+from minixai.files import alone_in, must_be_regular, must_take_files, opened, shown, zip_parts
 
 
 @pytest.mark.parametrize("name, printed", [
@@ -58,3 +62,61 @@ def test_a_regular_file_is_opened_also_through_a_link(tmp_path):
     if os.name != "nt":
         (tmp_path / "link").symlink_to(tmp_path / "file")
         must_be_regular(tmp_path / "link")
+
+
+def test_what_the_system_refuses_is_said_in_its_words_and_with_its_kind_of_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"bytes")
+    for error, cause in ((PermissionError(errno.EACCES, "Permission denied", "elsewhere"), "no permission"),
+                         (OSError(errno.EIO, "Input/output error", "elsewhere"), "Input/output error")):
+        def refuse(*_, error=error):
+            raise error
+        monkeypatch.setattr("builtins.open", refuse)
+        with pytest.raises(type(error)) as found:
+            opened(tmp_path / "file")
+        assert str(found.value) == f"{tmp_path}/file: {cause}"
+    with pytest.raises(FileNotFoundError, match="none: no such file"):
+        must_be_regular(tmp_path / "none")
+
+
+@pytest.mark.parametrize("system", ["no locks", "a disk without locks"])
+def test_where_there_are_no_locks_nothing_is_held(system, tmp_path, monkeypatch):
+    if system == "no locks":
+        monkeypatch.setattr(files, "fcntl", None)
+    else:
+        def refuse(*_):
+            raise OSError(errno.ENOLCK, "No locks available")
+        monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with alone_in(tmp_path), alone_in(tmp_path):
+        (tmp_path / "file").write_text("written")
+
+
+def test_a_folder_takes_files_if_a_large_one_fits(tmp_path, monkeypatch):
+    class Disk(io.BytesIO):
+        def write(self, data):
+            if len(data) > 100_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    must_take_files(tmp_path / "not" / "yet")
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: Disk())
+    with pytest.raises(OSError, match="yet: No space left on device"):
+        must_take_files(tmp_path / "not" / "yet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_a_zip_file_is_found_behind_the_longest_comment(monkeypatch):
+    def with_comment(length):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("one", bytes(70_000))
+            archive.writestr("two", b"2")
+            archive.comment = b"c" * length
+        return file
+
+    for length in (0, 65535):
+        assert [part.filename for part in zip_parts(with_comment(length))] == ["one", "two"]
+    monkeypatch.setattr(files, "LONGEST_LIST", 97)      # two entries of 46 bytes, with names of 3
+    with pytest.raises(ValueError, match="too many parts"):
+        zip_parts(with_comment(65535))
+    monkeypatch.setattr(files, "LONGEST_LIST", 98)
+    assert len(zip_parts(with_comment(65535))) == 2

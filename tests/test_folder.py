@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 import weakref
@@ -16,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import minixai
@@ -25,6 +27,7 @@ from minixai.cli import folder as folder_run
 from minixai.cli import image_files, question
 from minixai.cli.index_page import Card, page
 from minixai.cli.quick_overlay import quick_overlay
+from minixai.explain import Explanation
 from minixai.figures import on_photo
 from minixai.files import alone_in
 from minixai.heatmap import min_max, upsample
@@ -170,6 +173,25 @@ def test_a_vit_gives_the_overlay_of_the_method(photos, out, method, head):
     assert record["head"] == (-1 if head is None else head) and record["coarse"].shape == (12, 12)
 
 
+def test_the_pictures_of_stages_and_heads_are_those_of_each_image(photos, out, monkeypatch):
+    """Small pictures stand for those that take long to draw."""
+    drawn = []
+
+    def figure(kind, index):
+        drawn.append((kind, index))
+        return Figure(figsize=(1, 1))
+
+    monkeypatch.setattr(Explanation, "figure", lambda result, rgb=None, index=0: figure("stages", index))
+    monkeypatch.setattr(image_files, "every_head", lambda result, index=0: figure("heads", index))
+    assert run(photos, "--model", "small_vit", "--stages", out=out) == 0
+    assert drawn == [(kind, index) for index in (0, 0, 1) for kind in ("stages", "heads")]     # batches of 1 and of 2
+    pictures = [f"{name}_small_vit_attention_{kind}.png" for name in "abc" for kind in ("heads", "stages")]
+    assert sorted(path.name for path in out.glob("*.png")) == pictures and set(pictures) <= links(out)
+    for picture in pictures:
+        with Image.open(out / picture) as opened:
+            assert opened.format == "PNG"
+
+
 @pytest.mark.slow
 def test_the_heads_of_a_vit_are_drawn_with_its_stages(photos, out):
     assert run(photos / "a.png", photos / "b.jpg", "--model", "small_vit", "--stages", out=out) == 0
@@ -251,6 +273,17 @@ def test_few_photos_are_open_at_once(photos, out, monkeypatch):
         Image.new("RGB", (40, 30)).save(photos / f"more{number:02d}.png")
     assert run(photos, *SMALL, out=out) == 0
     assert len(alive) == 63 and max(most) <= 30
+
+
+def test_when_the_page_is_written_no_thread_works_any_more(photos, out, monkeypatch):
+    before, after, finish = {*threading.enumerate()}, [], folder_run.FolderRun.finish
+
+    def look_and_finish(*arguments):
+        after.extend({*threading.enumerate()} - before)
+        return finish(*arguments)
+
+    monkeypatch.setattr(folder_run.FolderRun, "finish", look_and_finish)
+    assert run(photos, *SMALL, out=out) == 0 and not after
 
 
 @pytest.mark.parametrize("threads", [1, 5])
@@ -442,16 +475,19 @@ def test_every_file_that_fails_is_named_and_the_others_are_explained(tmp_path, p
     assert set(records(out)) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("error", [ValueError("the network's numbers hold NaN"), MemoryError(), RuntimeError("a\nb"),
-                                   OSError(errno.ENOSPC, "No space left on device")])
-def test_whatever_fails_on_one_file_the_others_are_explained(error, photos, out, capsys, monkeypatch):
+@pytest.mark.parametrize("error, batch", [
+    (ValueError("the network's numbers hold NaN"), 3), (MemoryError(), 2), (RuntimeError("a\nb"), 3),
+    (OSError(errno.ENOSPC, "No space left on device"), 3)])
+def test_whatever_fails_on_one_file_the_others_of_its_batch_are_explained(error, batch, photos, out, capsys,
+                                                                          monkeypatch):
     def explain_but_one(model, images, *others):
         if (images.std(dim=(1, 2, 3)) < 1e-6).any():
             raise error
         return explain(model, images, *others)
     explain = question.explain
     monkeypatch.setattr(question, "explain", explain_but_one)
-    Image.new("L", (30, 20), 99).save(photos / "bad.png")
+    monkeypatch.setattr(folder_run, "BATCH", {"cpu": batch, "cuda": batch})
+    Image.new("L", (30, 20), 99).save(photos / "bad.png")       # behind b.jpg, in the second batch
     assert run(photos, *SMALL, out=out) == 1
     (line,) = errors(capsys)
     assert "bad.png: " in line and line.isprintable()
@@ -668,3 +704,21 @@ def test_the_memory_of_a_run_does_not_grow_with_the_number_of_images(tmp_path):
                                str(tmp_path / f"out{count}")], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.splitlines()[-1]))
     assert peaks[1] < peaks[0] + 30_000         # one photo more in memory for each image: 70 MB
+
+
+def test_after_a_stop_no_more_photos_are_opened(photos, out, monkeypatch):
+    opened = []
+
+    def slowly(path):
+        opened.append(path)
+        time.sleep(0.2)
+        return open_photo(path)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)         # one thread opens photos: the others wait their turn
+    monkeypatch.setattr(image_files, "open_photo", slowly)
+    monkeypatch.setattr(question, "explain", stopped)
+    assert run(photos, *SMALL, out=out) == 130
+    assert len(opened) <= 2         # the one that was explained, and the one that was being opened

@@ -467,6 +467,13 @@ def test_one_attention_is_expected_in_each_block():
         record_vit(model, random_images())
 
 
+def test_attention_that_the_last_block_alone_changes_is_refused():
+    model = Theirs()
+    model.layers[2].attn = Changed(ours().blocks[2].attention, "less")
+    with pytest.raises(ValueError, match="changes its attention between the softmax and the values"):
+        record_vit(model, random_images())
+
+
 def test_another_shape_in_one_block_is_refused():
     model = Theirs()
     model.layers[2].attn = FewerKeys(ours().blocks[2].attention, "sdpa")
@@ -489,14 +496,6 @@ def test_blocks_and_heads_outside_the_network_are_refused():
     for options, message in (({"layer": 3}, "layers 0 to 2"), ({"head": 2}, "heads 0 to 1")):
         with pytest.raises(ValueError, match=message):
             record_vit(Theirs(), random_images(), **options)
-
-
-def test_a_pooled_vit_is_refused_though_one_of_its_logits_is_zero():
-    model = Theirs(read=lambda tokens: tokens[:, 3:].mean(dim=1))
-    for values in (model.head.weight, model.head.bias):
-        torch.nn.init.zeros_(values[:1].detach())
-    with pytest.raises(ValueError, match="does not read CLS but pools the patches"):
-        record_vit(model, random_images())
 
 
 def test_a_pooled_vit_still_has_cam_methods():

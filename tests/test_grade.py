@@ -1,6 +1,7 @@
 """Grading: right files get all points, wrong ones none, and hostile ones cost nobody else anything."""
 import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -14,12 +15,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 
 from minixai.__main__ import main
 from minixai.course import check, fixtures, grade, record, results, start, submissions, worker
 from minixai.course.check import FAILED, PASSED, Outcome
 from minixai.course.exercises import find
-from minixai.course.worker import Limits, Run, Worker
+from minixai.course.grade import Graded
+from minixai.course.worker import Limits, Run, Stopped, Worker
 from tests.test_course import TASKS, Here, judged, solution, student_of
 
 SEED = 74319876541
@@ -468,6 +471,9 @@ def test_a_small_folder_is_graded(tmp_path, here):
     suite = ElementTree.parse(tmp_path / "out" / "bob" / "junit.xml").getroot()
     assert suite.get("tests") == "2" and suite.get("failures") == "1" and suite.get("errors") == "0"
     assert [len(case) for case in suite] == [1, 0] and suite[0][0].get("message") == "right shape, wrong values"
+    assert [case.get("name") for case in suite] == ["positive_evidence", "whole_skip"]
+    assert [ElementTree.parse(tmp_path / "out" / name / "junit.xml").getroot().get("failures")
+            for name in ("ada", "eve", "fay.txt")] == ["0", "2", "0"]
     details = (tmp_path / "out" / "eve" / "details.txt").read_text().splitlines()
     stopped = "the file stops when it is loaded: ValueError (line 2): mine"
     assert [f"{name}: {stopped}" for name in ("positive_evidence", "whole_skip")] == [
@@ -487,6 +493,81 @@ def test_cells_that_a_spreadsheet_would_compute_are_text():
 def test_a_thread_that_fails_costs_its_own_row():
     with ThreadPoolExecutor(1) as pool:
         assert grade.result_of(pool.submit(int, "x")).note.startswith("could not be graded: ValueError: invalid ")
+
+
+def test_when_grading_stops_the_runs_are_ended_and_none_begins(monkeypatch):
+    noted = []
+
+    def run(exercise, name, passes, limits, stop):
+        until = time.monotonic() + 5
+        while name != "a" and not stop() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        noted.append((name, stop()))
+        return Graded(note=name)
+    monkeypatch.setattr(grade, "grade_one", run)
+    monkeypatch.setattr(grade, "AT_ONCE", 1)
+    each = grade.each_graded(find("02"), {"a": "a", "b": "b", "c": "c"}, {}, SHORT)
+    assert next(each) == ("a", Graded(note="a"))
+    each.close()                                        # returns when all runs have ended
+    assert noted == [("a", False), ("b", True)]
+
+
+def test_a_run_in_grading_has_twice_the_time_of_a_check_and_torch_one_thread():
+    assert grade.LIMITS == Limits(seconds=2 * Limits().seconds) and 1 <= grade.AT_ONCE <= 4
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyError), grade.one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_file_that_cannot_be_loaded_runs_once_and_forged_answers_are_none(monkeypatch):
+    runs = []
+
+    class Noting(Here):
+        def run(self, source, function="", *arguments, **more):
+            runs.append(function)
+            return super().run(source, function, *arguments, **more)
+    monkeypatch.setattr(grade, "Worker", lambda *limits: Noting())
+    exercise = find("12")
+    passes = {task.name: [record.fixture(exercise, 5)] for task in exercise.tasks}
+    one = grade.grade_one(exercise, submissions.Submission(Path("x.py"), b"1 / 0", note="one of 2"), passes, SHORT,
+                          lambda: False)
+    assert runs == ["", "positive_evidence"] and one.note == "one of 2"
+    assert {(outcome.status, outcome.sentence) for outcome in one.outcomes.values()} == {
+        (FAILED, "the file stops when it is loaded: ZeroDivisionError (line 1): division by zero")}
+    runs.clear()
+    with pytest.raises(Stopped):
+        grade.grade_one(exercise, submissions.Submission(Path("x.py"), b""), passes, SHORT, lambda: True)
+    assert runs == [""]
+    assert grade.answers_of({"PREDICTION": "a", "EXPLANATION": 3}) == {"PREDICTION": "a"}
+    assert grade.answers_of("a") == grade.answers_of(None) == {}
+
+
+def test_a_seed_that_is_drawn_cannot_be_guessed(tmp_path, here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(grade.secrets, "randbelow", lambda largest: asked.append(largest) or 5)
+    (tmp_path / "subs").mkdir()
+    start.write(find("04"), tmp_path / "subs" / "ada.py")
+    for seed in (None, 3):
+        grade.grade(find("04"), tmp_path / "subs", seed, tmp_path / f"out{seed}", lambda line: None)
+    assert len(asked) == 1 and asked[0] >= 10**12
+    assert (tmp_path / "outNone" / "seed.txt").read_text() == "5\n" and not (tmp_path / "out3" / "seed.txt").exists()
+
+
+def test_a_seed_gives_the_same_passes_at_any_time():
+    """seed.txt is kept, and the passes are made again when a grade is disputed."""
+    task, numbers = find("02").tasks[0], []
+    for place in range(4):
+        digest = hashlib.sha256(f"7 minixai.gradcam.channel_weights {place}".encode()).hexdigest()
+        numbers.append(2 * int(digest[:12], 16) + 4 + (place + 1) % 2)
+    assert grade.hidden_numbers(task, 7) == numbers
+    assert [about["seed"] for about, _ in grade.hidden_passes(find("02"), task, 7)] == numbers
 
 
 # ---- seeds
@@ -663,6 +744,90 @@ def test_results_in_the_folder_of_the_submissions_are_no_submissions(tmp_path):
     (tmp_path / "out" / "ada" / "x.py").write_text("")
     (tmp_path / "ada.py").write_text("")
     assert list(submissions.find_all(find("02"), tmp_path, tmp_path / "out")[0]) == ["ada"]
+
+
+def found_in(folder):
+    """({name: what is said of it}, the files of other exercises) for exercise 02."""
+    found, elsewhere = submissions.find_all(find("02"), folder, folder / "out")
+    return {name: (one.path.relative_to(folder).as_posix(), one.problem or one.note)
+            for name, one in found.items()}, elsewhere
+
+
+def test_each_students_folder_is_searched_at_any_depth(tmp_path):
+    rectify = "def rectify(cam): pass"
+    for name in ("zoe/a/b/Main.PY", "zoe/a/__pycache__/main.py", "zoe/.git/main.py", "zoe/a/.main.py",
+                 "zoe/a/notes.md", "__MACOSX/zoe.py", ".idea/x.py", "Thumbs.db",
+                 "ben/exercise_02.py", "ben/exercise_05.py", "ben/help.py", "eve/exercise_05.py", "eve/help.py",
+                 "gus/1.py", "gus/2.py", "out/results.json", "words/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(rectify if name.startswith("gus") else "")
+    (tmp_path / "none").mkdir()
+    found, elsewhere = found_in(tmp_path)
+    assert found == {
+        "ben_exercise_02": ("ben/exercise_02.py", ""),
+        "gus_1": ("gus/1.py", "one of 2 files for this exercise in gus"),
+        "gus_2": ("gus/2.py", "one of 2 files for this exercise in gus"),
+        "none": ("none", "no .py file in this folder"), "words": ("words", "no .py file in this folder"),
+        "zoe_a_b_Main": ("zoe/a/b/Main.PY", "")}
+    assert list(found) == sorted(found) and elsewhere == ["ben/exercise_05.py", "eve/exercise_05.py"]
+
+
+def test_a_folder_of_more_files_than_a_student_writes_is_not_read(tmp_path):
+    for name, count in (("many", 51), ("most", 50)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number:02d}.py").write_text("")
+    found, _ = found_in(tmp_path)
+    assert found.pop("many") == ("many", "51 .py files in this folder, 50 at most")
+    assert len(found) == 50 and found["most_00"] == ("most/00.py", "one of 50 files for this exercise in most")
+
+
+def test_what_is_no_python_file_is_not_read_and_says_why(tmp_path):
+    (tmp_path / "as_large.py").write_bytes(b"#" * 2**20)
+    (tmp_path / "larger.py").write_bytes(b"#" * (2**20 + 1))
+    (tmp_path / "link.py").symlink_to(tmp_path / "as_large.py")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "link.py").symlink_to(tmp_path / "as_large.py")
+    (tmp_path / "work.ipynb").write_text("{}")
+    (tmp_path / "work").write_text("")
+    os.mkfifo(tmp_path / "fifo.py")
+    assert {name: said for name, (_, said) in found_in(tmp_path)[0].items()} == {
+        "as_large": "", "larger": "a file of 1048577 bytes, 1048576 at most", "fifo": "this is not a regular file",
+        "link": "this is a link, not a file", "linked": "this is a link, not a file",
+        "pack_link": "this is a link, not a file",
+        "work": "a nameless file; only .py files are graded",
+        "work.ipynb": "a .ipynb file; only .py files are graded"}
+    source = submissions.find_all(find("02"), tmp_path, tmp_path)[0]["as_large"].source
+    assert source == b"#" * 2**20
+
+
+def test_what_cannot_be_read_is_a_row_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ben.py").write_text("")
+    scan = os.scandir
+
+    def refuse(path, *_):
+        if str(path).endswith("ada"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    def unread(path):
+        raise OSError(5, "Input/output error")
+    monkeypatch.setattr(Path, "read_bytes", unread)
+    assert found_in(tmp_path)[0] == {"ada": ("ada", "the folder cannot be read: no permission"),
+                                     "ben": ("ben.py", "it cannot be read: Input/output error")}
+
+
+def test_a_folder_of_another_exercise_has_no_rows_and_an_empty_one_is_an_error(tmp_path):
+    (tmp_path / "hal_exercise_12.py").write_text("")
+    assert found_in(tmp_path) == ({}, ["hal_exercise_12.py"])
+    (tmp_path / "hal_exercise_12.py").unlink()
+    with pytest.raises(ValueError, match=": no submissions in this folder$"):
+        found_in(tmp_path)
+    with pytest.raises(ValueError, match="none is not a folder$"):
+        found_in(tmp_path / "none")
 
 
 # ---- judged as grading does, without a process for each

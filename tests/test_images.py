@@ -146,6 +146,11 @@ def test_arrays_are_pictures_too(name):
     assert np.array_equal(pixels(ARRAYS[name]), GREY_RGB if name == "grey" else RGB)
 
 
+def test_sixteen_bits_become_the_nearest_eight():
+    photo = open_photo(np.array([[0, 128, 129, 1000, 40000, 65535]], np.uint16))
+    assert np.asarray(photo)[0, :, 0].tolist() == [0, 0, 1, 4, 156, 255]
+
+
 @pytest.mark.parametrize("limits", [np.array([[0.0, 1.0]]), np.array([[0, 65535]], np.uint16)], ids=["float", "uint16"])
 def test_black_and_white_are_the_limits_and_are_allowed(limits):
     assert pixels(limits)[0].tolist() == [[0] * 3, [255] * 3]

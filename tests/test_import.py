@@ -149,3 +149,13 @@ def test_no_network_here_hides_its_attention_or_works_in_place(path):
 def test_the_names_that_must_not_change_are_there():
     promised = {"METHODS", "build", "explain", "load", "open_image", "overlay"}
     assert promised <= set(minixai.__all__) and all(hasattr(minixai, name) for name in minixai.__all__)
+
+
+def test_a_public_name_stays_the_function_when_the_module_of_that_name_is_imported():
+    """Python then sets the name in the package, as here."""
+    from minixai.images import open_image
+    for name in ("explain", "verify"):
+        setattr(minixai, name, sys.modules[getattr(minixai, name).__module__])
+        assert callable(getattr(minixai, name))
+    minixai.images = sys.modules["minixai.images"]
+    assert vars(minixai)["images"].open_image is minixai.open_image is open_image

@@ -1,5 +1,7 @@
 """The tree for students: it works, and no line of a solution is in it."""
+import ast
 import html
+import inspect
 import json
 import os
 import re
@@ -8,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import minixai
-from minixai.course import leaks, release
+from minixai.course import leaks, release, yours
 from minixai.course.exercises import find
 from minixai.course.leaks import Leak
 from tests.test_course import solution
@@ -207,6 +211,148 @@ def test_the_tree_is_made_again_the_same(students, checkout):
 
 SUM = "return (weights * activations).sum(dim=-3)"
 MEAN = "gradients.mean(dim=(-2, -1), keepdim=True)"
+
+
+# ---- a small checkout, made and released in this process
+
+@pytest.fixture
+def little(tmp_path):
+    """A checkout of few files. One of them is not tracked."""
+    root = tmp_path / "checkout"
+    for name in ("minixai/gradcam.py", "minixai/course/STUDENT.md", "minixai/verify.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    for name, text in {"lessons/page.md": "[a](x.md) [b](../tests/test_x.py) [c](../minixai/verification/x.py#y)\n",
+                       "lessons/gone.md": "", "tests/test_x.py": f"{SUM}\n", "README.md": "for readers of the code\n",
+                       "minixai/tool.py": "x = 'déjà'"}.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    (root / "lessons" / "a.png").write_bytes(b"\x89PNG\xff")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    (root / "solutions.py").write_text("print(1)")
+    return root
+
+
+def test_a_tree_is_what_git_tracks_without_what_knows_the_answers(little, tmp_path):
+    said, out = [], tmp_path / "new" / "tree"
+    (little / "lessons" / "gone.md").unlink()           # though it is tracked
+    assert release.release(out, little, said.append) == 6
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert names == {"minixai/gradcam.py", "minixai/verify.py", "minixai/tool.py", "lessons/page.md", "lessons/a.png",
+                     "README.md"}
+    assert (out / "README.md").read_text() == (little / "minixai/course/STUDENT.md").read_text()
+    assert (out / "minixai/verify.py").read_text() == release.NO_VERIFY
+    assert (out / "lessons/page.md").read_text() == "[a](x.md) b [c](../minixai/verification/x.py#y)\n"
+    assert (out / "lessons/a.png").read_bytes() == b"\x89PNG\xff"
+    assert (out / "minixai/tool.py").read_text(encoding="utf-8") == "x = 'déjà'"
+    assert len(said) == 1 and said[0].startswith("searched 5 of 6 files ")
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_blank_module_keeps_its_heads_and_names_the_students_function(little, tmp_path):
+    release.release(tmp_path / "tree", little, lambda line: None)
+    text = (tmp_path / "tree/minixai/gradcam.py").read_text()
+    for name, length in (("channel_weights", "1 line"), ("weighted_sum", "1 line"), ("rectify", "1 line")):
+        head = text[text.index(f"def {name}("):].partition("\n\n\n")[0]
+        assert head.endswith(f'raise NotImplementedError("{name} is yours to write (about {length}): '
+                             'minixai start 02")') and head.count('"""') == 2
+        assert f'@yours("02")\ndef {name}(' in text
+    assert text.count("from minixai.course.yours import yours\n") == 1 and text.count("@yours") == 3
+    assert text.endswith("\n") and not text.endswith("\n\n") and ast.get_docstring(ast.parse(text))
+    assert re.search(r"^(from|import) .*\n", text, re.MULTILINE)[0] == "from minixai.course.yours import yours\n"
+    compile(text, "gradcam.py", "exec")
+
+
+def test_a_listing_on_a_page_is_blanked_and_any_other_stays_as_it_is():
+    source = inspect.getsource(find("02").tasks[0].function)
+    coloured = html.escape(source).replace("return", '<span class="k">return</span>')
+    other = '<pre><b>x</b> &lt; 1\n</pre>'
+    page = release.without_solutions(f"<p>{other}<pre>{coloured}</pre></p>", Path("lessons/pages/index.html"))
+    blank = html.escape(release.blank_quotations(source))
+    assert page == f"<p>{other}<pre>{blank}</pre></p>" and "yours to write: minixai start 02" in page
+    quoted = release.without_solutions(f"before\n{source}\nafter", Path("lessons/x.md"))
+    assert quoted == f"before\n{release.blank_quotations(source)}\nafter"
+    assert "mean(" not in release.blank_quotations(source).partition('"""\n')[2]
+
+
+def test_a_leak_ends_the_release_and_nothing_is_written(little, tmp_path):
+    (little / "minixai/tool.py").write_text("w = lambda g: g.mean(dim=(-2, -1), keepdim=True)\n")
+    with pytest.raises(Leak, match=r"^minixai/tool\.py holds a part of channel_weights"):
+        release.release(tmp_path / "out", little)
+    assert list(tmp_path.iterdir()) == [little]
+
+
+def test_what_cannot_be_released_is_one_line(little, tmp_path, monkeypatch):
+    with pytest.raises(FileExistsError, match="checkout exists already; name a new folder$"):
+        release.release(little, little)
+    with pytest.raises(ValueError, match="is not a checkout of the repository, which release needs$"):
+        release.release(tmp_path / "x", tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minixai, "__file__", str(tmp_path / "here" / "minixai" / "__init__.py"))
+        with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path / 'here'))} is not a checkout"):
+            release.release(tmp_path / "x")             # without a root: where this library lies
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match=f"^{re.escape(str(tmp_path / 'file' / 'x'))} cannot be made: Not a directory$"):
+        release.release(tmp_path / "file" / "x", little)
+    (tmp_path / ".git").write_text("gitdir: nowhere\n")
+    with pytest.raises(ValueError, match="^git cannot list the files of .*: fatal: not a git repository"):
+        release.release(tmp_path / "x", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="git is not installed here$"):
+        release.release(tmp_path / "x", little)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkout", "file", ".git"}
+
+
+# ---- a blank function runs the student's
+
+@pytest.fixture
+def blank(tmp_path, monkeypatch):
+    """blank(name): a blank function of this name, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(yours, "TREE", tmp_path / "tree")
+    (tmp_path / "tree").mkdir()
+    yours._functions_in.cache_clear()
+
+    def make(name):
+        def function(*arguments, **named):
+            """The exercise."""
+            raise NotImplementedError(f"{name} is yours to write")
+        function.__name__ = name
+        return yours.yours("02")(function)
+    return make
+
+
+def test_a_blank_function_runs_the_students_with_tensors_and_overlay_with_arrays(blank, tmp_path):
+    (tmp_path / "exercise_02.py").write_text("def rectify(*a, **b): return a, b\noverlay = rectify\n")
+    run = blank("rectify")
+    assert run.__doc__ == "The exercise." and run.__name__ == "rectify"
+    for name, kind in (("rectify", torch.Tensor), ("overlay", np.ndarray)):
+        given, named = blank(name)(np.ones(2), torch.ones(2), (3, 4), cam=np.zeros(1), alpha=0.5)
+        assert isinstance(given[0], kind) and isinstance(given[1], kind) and given[2] == (3, 4)
+        assert isinstance(named["cam"], kind) and named["alpha"] == 0.5
+    with pytest.raises(NotImplementedError, match="^weighted_sum is yours to write$"):
+        blank("weighted_sum")(1, weights=2)
+
+
+def test_the_students_file_is_in_the_current_folder_or_beside_the_tree(blank, tmp_path):
+    with pytest.raises(NotImplementedError, match="^rectify is yours to write$"):
+        blank("rectify")(1)
+    yours._functions_in.cache_clear()
+    (tmp_path / "tree/exercise_02.py").write_text("def rectify(cam): return 'tree'")
+    assert blank("rectify")(1) == "tree"
+    yours._functions_in.cache_clear()
+    (tmp_path / "exercise_02.py").write_text("def rectify(cam): raise NotImplementedError('about 1 line')\n"
+                                             "def min_max(full): return 'here'")
+    assert blank("min_max")(1) == "here"
+    with pytest.raises(NotImplementedError, match="^rectify is yours to write$"):
+        blank("rectify")(1)
+    yours._functions_in.cache_clear()
+    (tmp_path / "exercise_02.py").write_text("x = 1\n\n1 / 0")
+    with pytest.raises(NotImplementedError, match=r"stops when it is loaded \(line 3\): ZeroDivisionError: division"):
+        blank("rectify")(1)
+
+
 LEAKS = {
     "code": ("minixai/other.py", f"def f(weights, activations):\n    {SUM}\n"),
     "other names": ("minixai/other.py", "def f(one, x):\n    return (one * x).sum(dim=-3)\n"),
@@ -267,6 +413,56 @@ def test_a_planted_leak_is_found(kind, small):
         (small / name).unlink()
 
 
+@pytest.mark.parametrize("text, form, searched", [      # the form of the expression, and the parts that are long enough
+    ("g.mean(dim=(-2, -1), keepdim=True)", "mean(_, (Tuple -2 -1), True)", ["mean(_, (Tuple -2 -1), True)"]),
+    ("torch.mean(trace.g[0], keepdim=True, dim=3)", "mean(_, 3, True)", ["mean(_, 3, True)"]),
+    ("f(x, b, y=2)", "_(_, 2, _)", []), ("F.relu(x, y=2)", "relu(_, 2)", []), ("x.sum(1).y", "sum(_, 1).y", []),
+    ("-x + 3 * y", "(Add (Mult 3 _) -_)", ["(Add (Mult 3 _) -_)"]),
+    ("3 - x * 2", "(Sub 3 (Mult 2 _))", ["(Sub 3 (Mult 2 _))"]), ("x / 2", "(Div _ 2)", []),
+    ("x[i][0]", "_", []), ("x.sum(1)[0]", "sum(_, 1)[0]", ["sum(_, 1)[0]"]),
+    ("x[..., :3]", "_[(Tuple Ellipsis :3)]", ["_[(Tuple Ellipsis :3)]"]), ("x[1:]", "_[1:]", []),
+    ("x if y > 0 else 1", "(IfExp (Compare _ (Gt) 0) _ 1)",
+     ["(Compare _ (Gt) 0)", "(IfExp (Compare _ (Gt) 0) _ 1)"]),
+    ("not x", "(UnaryOp (Not) _)", []),
+])
+def test_the_plain_form_ignores_names_and_order(text, form, searched):
+    found = set()
+    assert leaks._plain(ast.parse(text).body[0].value, found) == form
+    assert found == leaks.plain_forms(ast.parse(text)) == set(searched)
+
+
+@pytest.mark.parametrize("before, text, inserted", [
+    ("both = a * 2\n", "both.sum(1)", "(a * 2).sum(1)"), ("one, two = a * 2, b / 3\n", "one + two", "a * 2 + b / 3"),
+    ("a = b * 2\nc = a + 3\n", "c.sum(1)", "(b * 2 + 3).sum(1)"), ("a[0] = b * 2\n", "a.sum(1)", "a.sum(1)"),
+    ("one, two = pair\n", "one.sum(1)", "one.sum(1)"),
+    (f"a = {' + '.join('b' * 15)}\n", "a.sum(1)", f"({' + '.join('b' * 15)}).sum(1)"),
+    (f"a = {' + '.join('b' * 16)}\n", "a.sum(1)", "a.sum(1)"),         # too large to insert again and again
+])
+def test_values_of_temporary_variables_are_inserted(before, text, inserted):
+    for head, indent in (("", ""), ("def f(a, b):\n", "    ")):
+        code = "".join(f"{indent}{line}\n" for line in [*before.splitlines(), text])
+        last = leaks._Inlined().visit(ast.parse(head + code)).body[-1]
+        last = last.body[-1] if head else last
+        assert ast.unparse(last) == inserted
+
+
+def test_a_value_is_inserted_into_the_next_variable_too():
+    for head in ("", "def f(a):\n    "):
+        found = leaks.plain_forms(ast.parse(f"{head}both = a * 2; c = both.sum(1)"))
+        assert found == {"sum((Mult 2 _), 1)"}
+
+
+def test_a_variable_of_one_function_is_not_inserted_into_another():
+    tree = leaks._Inlined().visit(ast.parse("def f(a):\n    b = a * 2\ndef g(b):\n    return b\n"))
+    assert ast.unparse(tree).endswith("return b")
+
+
+def test_comments_keep_their_lines_and_strings_of_notebooks_are_joined():
+    comments, *strings = leaks._strings_and_comments("# one\nx = 'a'  # two\n\ny = 3\n")
+    assert comments == "# one\n# two\n\n\n" and strings == ["a"]
+    assert list(leaks._strings({"a": ["x = (\n", "1)"], "b": [1, {"c": "d"}], "e": None})) == ["x = (\n1)", "d"]
+
+
 @pytest.mark.parametrize("text", [
     "x = heatmap.clamp(min=0)", "x = attention.mean(dim=-3)", "x = a * b", "total = x.sum(dim=(-2, -1))",
     "x = x / x.sum(dim=-1, keepdim=True)", "x = values.mean(dim=(-2, -1))", "x = f(a).sum()", "y = 1 - alpha",
@@ -310,43 +506,3 @@ def test_what_was_searched_is_said_and_what_is_too_short_to_be_found_is_known(sm
     found = set(telling.values()) | {"one_layer"}           # whose expression is in multiply_layers too
     assert {task.name for _, task in release.tasks()} - found == {"rectify", "mean_heads", "positive_gradients"}
     assert len(telling) > 50 and all(name in leaks.functions() for name in telling.values())
-
-
-@pytest.mark.slow
-def test_a_leak_ends_the_release_and_nothing_is_written(checkout, students, tmp_path):
-    leaking = checkout / "lessons" / "tools.py"
-    text = leaking.read_text(encoding="utf-8")
-    leaking.write_text(f"{text}\nw = lambda g: g.mean(dim=(-2, -1), keepdim=True)\n", encoding="utf-8")
-    try:
-        with pytest.raises(Leak, match=r"^lessons/tools\.py holds a part of channel_weights"):
-            release.release(tmp_path / "out", checkout)
-    finally:
-        leaking.write_text(text, encoding="utf-8")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_only_what_git_tracks_is_handed_out(checkout, students):
-    (checkout / "solutions.py").write_text("print(1)")
-    try:
-        assert Path("solutions.py") not in release.tracked(checkout) and Path("README.md") in release.tracked(checkout)
-    finally:
-        (checkout / "solutions.py").unlink()
-
-
-@pytest.mark.slow
-def test_what_cannot_be_released_is_one_line(checkout, students, tmp_path, monkeypatch):
-    with pytest.raises(FileExistsError, match="name a new folder"):
-        release.release(students, checkout)
-    with pytest.raises(ValueError, match="is not a checkout of the repository"):
-        release.release(tmp_path / "x", tmp_path)
-    (tmp_path / ".git").write_text("gitdir: nowhere\n")
-    with pytest.raises(ValueError, match="git cannot list the files of .*: fatal: not a git repository"):
-        release.release(tmp_path / "x", tmp_path)
-    assert not (tmp_path / "x").exists()
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OSError, match=f"^{re.escape(str(tmp_path / 'file' / 'x'))} cannot be made: "):
-        release.release(tmp_path / "file" / "x", checkout)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="git is not installed here"):
-        release.release(tmp_path / "x", checkout)

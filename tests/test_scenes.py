@@ -109,6 +109,13 @@ def test_masks_are_disjoint_and_parts_make_up_the_animal():
         assert scene.accessory.any() and not scene.second_accessory.any()
 
 
+def test_an_accessory_belongs_to_the_animal_that_wears_it():
+    back, front = draw_animal(3, SIZE, place=(.3, .7)), draw_animal(3, SIZE, place=(.7, .7), accessory="hat")
+    scene = Scene(*compose(draw_background(1, SIZE), [back, front]), back.label, "beach", front.label)
+    assert scene.second_accessory.any() and not scene.accessory.any()
+    assert not (scene.second_accessory & scene.second_mask).any()
+
+
 @pytest.mark.parametrize("animal", CLASSES)
 def test_every_part_of_an_animal_is_in_its_mask(animal):
     parts = draw_scene(2, 128, animal=animal).parts
@@ -275,3 +282,8 @@ def test_a_wrong_argument_is_told_what_is_right(knobs, listed):
     with pytest.raises(ValueError) as error:
         draw_scene(1, **({"size": SIZE} | knobs))
     assert all(word in str(error.value) for word in listed)
+
+
+def test_a_background_that_is_not_there_is_told_which_are():
+    with pytest.raises(ValueError, match=f"unknown background 'moon'; choose from {', '.join(BACKGROUNDS)}"):
+        draw_background(1, SIZE, "moon")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import minixai
 from minixai.networks.cnn import CNN, Head, small_cnn
 from minixai.trace import AS_RETURNED, NO_CLASS, record_cnn, record_vit
-from minixai.trace.common import copy_of, logits_of, undisturbed
+from minixai.trace.common import copy_of, logits_of, short_repr, undisturbed
 from tests.conftest import random_images, random_vit
 from tests.test_foreign import Theirs
 
@@ -361,6 +361,12 @@ def test_a_target_that_does_not_fit_says_what_would(record, model, target, messa
         record(model(), random_images(), target)
 
 
+def test_what_a_message_shows_of_a_value_has_80_letters_at_most_and_one_line():
+    whole = "a" * 38 + "\n" + "b" * 38
+    assert short_repr(whole) == repr(whole) and len(repr(whole)) == 80
+    assert short_repr("a" * 39 + " " + "b" * 39) == "'" + "a" * 39 + " [...]"
+
+
 # ------------------------------------------------------------------------------------------ in whatever state it comes
 
 def in_training(model):
@@ -546,6 +552,13 @@ def test_infinity_is_named_where_it_is_seen_first(network, where):
         record_cnn(model, random_images(), 1, "0")
 
 
+def test_gradients_of_attention_that_are_not_finite_are_named():
+    def steep(logits, target):
+        return (logits.gather(-1, target) * 0).sqrt()
+    with pytest.raises(ValueError, match="first seen in its attention_gradients"):
+        record_vit(vit(), random_images(), 1, gradients=True, score=steep)
+
+
 @pytest.mark.parametrize("record, make, layer", CASES, ids=CASE_NAMES)
 def test_an_image_with_other_channels_is_refused(record, make, layer):
     with pytest.raises(ValueError, match="first convolution takes 3 channels, the image .* has 1"):
@@ -556,8 +569,9 @@ def test_an_image_with_other_channels_is_refused(record, make, layer):
 @pytest.mark.parametrize("image, message", [
     (random_images()[0], r"an image is a tensor \(B,3,H,W\); got \(3, 24, 16\)"),
     (random_images().numpy(), "an image is a tensor"),
-    (random_images(B=0), r"got \(0, 3, 24, 16\)"), ("cat.jpg", "got str"), (None, "got NoneType")],
-    ids=["no batch", "array", "empty", "path", "None"])
+    (random_images(B=0), r"got \(0, 3, 24, 16\)"), ("cat.jpg", "got str"), (None, "got NoneType"),
+    (random_images().to_sparse(), "got a Tensor that is sparse, nested, quantised or without data")],
+    ids=["no batch", "array", "empty", "path", "None", "sparse"])
 def test_what_is_no_image_is_refused(record, make, layer, image, message):
     model = make()
     before = state(model)

@@ -19,6 +19,7 @@ from minixai.trace import record_cnn
 from minixai.trace.common import copy_of
 from minixai.verification.compare import difference
 from minixai.verification.mistakes import all_mistakes
+from minixai.verification.profiles import heatmap_as, torchcam
 from minixai.verification.profiles.stages import no_relu
 from minixai.verification.search import Traces
 from tests import verify_score as score
@@ -92,6 +93,35 @@ def test_what_a_verdict_says():
     assert wrong.explained and not wrong.agrees and wrong.profile is None
     assert "M2: inverted" in str(wrong) and wrong.where[0] == 0 and wrong.max_difference > 0.9
     assert all(len(line) < 400 for line in str(wrong).splitlines())
+
+
+def test_where_two_maps_differ_most_and_by_how_much():
+    right = explain(NET, networks.images(), target=1).heatmap
+    place = tuple(((right > 0.6) & (right < 0.9)).nonzero()[-1].tolist())
+    theirs = right.clone()
+    theirs[place] -= 0.5            # and still between 0 and 1
+    verdict = verify(theirs, NET, networks.images(), target=1)
+    assert verdict.where == place and verdict.max_difference == pytest.approx(0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize("targets, labels, named", [
+    ([1], (), "class 1"), ([1, 0, 2], ("cat", "dog"), "class 1 (dog), 0 (cat), 2"),
+    ([1, 1, 2, 0], ("cat", "dog", "cow"), "class 1 (dog), 1 (dog), 2 (cow), …")])
+def test_the_question_names_up_to_three_classes(targets, labels, named, monkeypatch):
+    monkeypatch.setattr(NET, "labels", labels, raising=False)
+    images = IMAGE.expand(len(targets), -1, -1, -1)
+    verdict = verify(explain(NET, images, target=targets).heatmap, NET, images, target=targets)
+    assert verdict.question == f"gradcam at stage4, {named}"
+
+
+def test_how_a_library_departs_from_the_paper_is_said_unless_the_paper_gives_the_same_map():
+    cubed, = (profile for profile in torchcam.PROFILES
+              if profile.method == "gradcampp" and profile.variant == "resized")
+    verdict = verify(heatmap_as(cubed, NET, IMAGE, 1), NET, IMAGE, "gradcampp", 1)
+    assert verdict.agrees and cubed.name in verdict.findings[0].profiles
+    assert verdict.findings[0].departs == (f"{torchcam.LIBRARY}: {cubed.departs}",)
+    right = verify(explain(NET, IMAGE, "gradcampp", 1).heatmap, NET, IMAGE, "gradcampp", 1)
+    assert right.agrees and right.findings[0].departs == ()
 
 
 def test_findings_that_are_many_are_counted_and_the_nearest_is_called_no_more_than_that():
@@ -227,7 +257,8 @@ def test_one_head_and_a_method_of_cnns_on_a_vit():
     vit = score.prefixed_vit()
     image = seeded_image(2, 3, 32, 48)[:1]
     theirs = explain(vit, image, "attention", head=1).heatmap
-    assert verify(theirs, vit, image, "attention", head=1).agrees
+    agrees = verify(theirs, vit, image, "attention", head=1)
+    assert agrees.agrees and agrees.question == "attention at block 2, head 1"
     other = verify(theirs, vit, image, "attention", head=2)
     assert "A1: another head (head 1)" in [str(finding) for finding in other.findings]
     assert verify(explain(vit, image, "gradcam", 2).heatmap, vit, image, "gradcam", 2).agrees

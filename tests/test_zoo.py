@@ -86,6 +86,13 @@ def test_a_width_that_the_heads_do_not_divide_is_refused():
         ViT(16, 4, width=8, depth=1, heads=3, classes=2)
 
 
+def test_prefix_tokens_and_positions_start_small():
+    torch.manual_seed(0)
+    model = ViT(64, 4, width=32, depth=1, heads=2, classes=2, prefix_tokens=8)
+    assert model.prefix.std().item() == pytest.approx(0.02, rel=0.2)
+    assert model.positions.std().item() == pytest.approx(0.02, rel=0.2)
+
+
 @pytest.mark.parametrize("name", [name for name in SIZES if name.startswith("dinov2")])
 def test_the_factors_of_dinov2_start_at_one(name):
     narrow = ViT(**SIZES[name] | dict(image_size=28, width=8, depth=2, heads=2))

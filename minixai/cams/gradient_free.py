@@ -1,8 +1,10 @@
 """Methods without gradients: the classifier's weights, or the change of the score in further forward passes.
 
+network: a minixai.trace.network.Network, the recorded network once more.
 Letters: B images, K channels, h x w positions, H x W the image, N images of one forward pass.
 """
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from minixai import heatmap
 from minixai.progress import watched
 
 
-def classifier_weights(network) -> Tensor:
+def classifier_weights(network: Any) -> Tensor:
     """C2 classifier weights: network -> weights (K,1,1)
 
     CAM (Zhou et al. 2016, https://arxiv.org/abs/1512.04150, eq. 2): the weights of the class in the linear layer that
@@ -20,7 +22,7 @@ def classifier_weights(network) -> Tensor:
     return network.linear_weights()[..., None, None]
 
 
-def ablation_weights(activations: Tensor, network) -> Tensor:
+def ablation_weights(activations: Tensor, network: Any) -> Tensor:
     """C2 ablation weights: activations (K,h,w), network -> weights (K,1,1)
 
     Ablation-CAM (Desai and Ramaswamy 2020, WACV): (y - y_k) / y, with y_k the score when channel k is set to zero.
@@ -41,7 +43,7 @@ def _ablation_of_one_image(maps, network, index):
         yield (whole - score(without)) / whole.abs().clamp(min=torch.finfo(whole.dtype).tiny)
 
 
-def increase_of_confidence(activations: Tensor, network) -> Tensor:
+def increase_of_confidence(activations: Tensor, network: Any) -> Tensor:
     """C2 increase of confidence: activations (K,h,w), network -> weights (K,1,1)
 
     Score-CAM (Wang et al. 2020, https://arxiv.org/abs/1910.01279, eq. 6, 8 and 10): each map is upsampled to the
@@ -64,7 +66,7 @@ def _confidence_of_one_image(maps, network, index):
         yield gained * masks.flatten(1).any(dim=-1)
 
 
-def weights_per_image(activations: Tensor, network, of_one_image: Callable, what: str) -> Tensor:
+def weights_per_image(activations: Tensor, network: Any, of_one_image: Callable, what: str) -> Tensor:
     """Weights (…,K,1,1) of activations (…,K,h,w), one image after the other, so that memory stays bounded.
 
     of_one_image(maps (K,h,w), network, index) yields the weights of one chunk of channels after the other.

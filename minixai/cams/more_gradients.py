@@ -1,7 +1,10 @@
 """Methods with more than one backward pass: second derivatives, noisy copies of the image, gradients of every bias.
 
+network: a minixai.trace.network.Network, the recorded network once more.
 Letters: K channels, h x w positions, H x W the image, L terms of a sum. A batch passes through in front.
 """
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,7 +15,7 @@ from minixai.progress import watched
 COPIES, NOISE = 8, 0.15         # NOISE: standard deviation, as a share of the image's largest minus smallest value
 
 
-def shapley_weights(activations: Tensor, gradients: Tensor, network) -> Tensor:
+def shapley_weights(activations: Tensor, gradients: Tensor, network: Any) -> Tensor:
     """C2 gradient minus half the curvature: activations (K,h,w), gradients (K,h,w), network -> weights (K,1,1)
 
     Shapley-CAM (Cai 2025, https://arxiv.org/abs/2501.06261): the mean of g - H A / 2, with H the Hessian of the score
@@ -23,7 +26,7 @@ def shapley_weights(activations: Tensor, gradients: Tensor, network) -> Tensor:
     return (gradients - network.curvature_along(activations) / 2).mean(dim=(-2, -1), keepdim=True)
 
 
-def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
+def smooth_plus_plus_weights(activations: Tensor, network: Any) -> Tensor:
     """C2 smoothed second-order weights: activations (K,h,w), network -> weights (K,1,1)
 
     Smooth Grad-CAM++ (Omeiza et al. 2019, https://arxiv.org/abs/1908.01224): Grad-CAM++ with each derivative averaged
@@ -46,7 +49,7 @@ def _gradients_of_noisy_copies(network):
         yield network.again(image=image + NOISE * (high - low) * noise).gradients
 
 
-def full_gradient_maps(network) -> Tensor:
+def full_gradient_maps(network: Any) -> Tensor:
     """C2 full gradient, layer by layer: network -> weights (L,H,W)
 
     FullGrad (Srinivas and Fleuret 2019, https://arxiv.org/abs/1905.00780): the score is exactly the sum of gradient

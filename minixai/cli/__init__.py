@@ -8,6 +8,7 @@ grade. __main__.py says how a command ends.
 import argparse
 import os
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 from minixai.course import command
 
@@ -38,11 +39,11 @@ VERIFY_EXAMPLES = """examples:
 class Parser(argparse.ArgumentParser):
     """A parser that raises its errors, so that they end as all others do. It lets the errors of print pass too."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         """Raise ValueError with argparse's own sentence."""
         raise ValueError(f"{message}; {self.prog} --help shows what there is")
 
-    def print_help(self, file=None):
+    def print_help(self, file: TextIO | None = None) -> None:
         """The same text as argparse's."""
         print(self.format_help(), end="", file=file)
 

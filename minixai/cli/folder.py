@@ -7,6 +7,7 @@ Only a few images are in memory at a time, however many there are. One that cann
 import os
 import sys
 import warnings
+from argparse import Namespace
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +30,7 @@ OF_AN_IMAGE = (ValueError, OSError, MemoryError, RuntimeError)      # what may b
 OF_NO_IMAGE = (BrokenPipeError, NotImplementedError)                # nobody reads on; a stage is not written yet
 
 
-def explain_folder(options) -> int:
+def explain_folder(options: Namespace) -> int:
     """Every image named, and every one in a folder named. Returns 0 if all were explained, 1 if some were, 2 if none.
 
     OSError if --out takes no files or another run writes there. ValueError if an option does not fit.
@@ -68,7 +69,7 @@ def _images_in(folder):
 class FolderRun:
     """A question asked of many images. Threads open photos and save pictures; all else is done in the main thread."""
 
-    def __init__(self, question: Question, options):
+    def __init__(self, question: Question, options: Namespace):
         self.question, self.out, self.resume = question, options.out, options.resume
         self.files = ImageFiles(question, options.out, options.stages)
         self.cards = {}             # place among all -> Card
@@ -80,7 +81,7 @@ class FolderRun:
         # threads waits for the last of them, which would wait for a core.
         self.pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), initializer=torch.set_num_threads, initargs=(1,))
 
-    def explain(self, paths: list[Path]):
+    def explain(self, paths: list[Path]) -> None:
         """Explain all images. Raises only what no single image is to blame for."""
         self.progress = Progress(len(paths))
         threads = torch.get_num_threads()

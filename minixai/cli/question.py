@@ -1,5 +1,6 @@
 """What is asked of a network: which network, which method, which class, layer and head."""
 import hashlib
+from argparse import Namespace
 
 import torch
 
@@ -18,7 +19,7 @@ VITS = ("vit", "deit", "dino")      # in the names of the networks whose default
 class Question:
     """A loaded network and the options of `minixai explain` or `verify`, checked as far as no image is needed."""
 
-    def __init__(self, options, model: str, method: str):
+    def __init__(self, options: Namespace, model: str, method: str):
         """options: the parsed command line. OSError if --out takes no files, ValueError if an option does not fit."""
         must_take_files(options.out)        # before the network is loaded, which takes longer
         self.device = _device(options.device)
@@ -62,7 +63,7 @@ class Question:
         return float(result.trace.logits[index].softmax(dim=-1)[result.target[index]])
 
 
-def model_and_method(options) -> tuple[str, str]:
+def model_and_method(options: Namespace) -> tuple[str, str]:
     """The names of the network and the method. Each has a default that follows from the other."""
     wants_vit = options.method is not None and not isinstance(recipe_named(options.method), Cam)
     if options.model is None and wants_vit and not weights_path("dinov2_small").exists():

@@ -1,4 +1,6 @@
 """`minixai explain` for one image: print every stage, save the pictures."""
+from argparse import Namespace
+
 import torch
 from PIL import Image
 
@@ -16,7 +18,7 @@ EXAMPLES = (    # photo, model, method
 )
 
 
-def explain_examples(options) -> int:
+def explain_examples(options: Namespace) -> int:
     """A shipped photo through the CNN and a shipped scene through the ViT, or those of them that were asked for.
 
     Returns the exit code. ValueError if there is no such example.
@@ -31,7 +33,7 @@ def explain_examples(options) -> int:
     return 0
 
 
-def explain_file(options) -> int:
+def explain_file(options: Namespace) -> int:
     """The one image named. Returns the exit code; ImageError if the image cannot be read."""
     (path,) = options.images
     _explain(Question(options, *model_and_method(options)), path, options.out)

@@ -1,4 +1,6 @@
 """`minixai verify`: one heatmap from elsewhere and the photo that it explains. Print the verdict, save its picture."""
+from argparse import Namespace
+
 from minixai.cli.pictures import fitting, save
 from minixai.cli.question import Question, model_and_method
 from minixai.files import shown
@@ -6,7 +8,7 @@ from minixai.images import open_photo
 from minixai.verify import verify
 
 
-def verify_file(options) -> int:
+def verify_file(options: Namespace) -> int:
     """Returns 0 if the map agrees, 1 if it does not. ValueError if the map or the photo cannot be used."""
     from minixai.verification.saved_map import read_map  # late: the tree for students has no verification
     saved = read_map(options.map)

@@ -235,7 +235,7 @@ def syntax(problem: Exception) -> str:
         return "it is not UTF-8 text; save it as UTF-8"
     if isinstance(problem, SyntaxError) and problem.text:
         return f"{problem.msg}: {problem.text.strip()}"[:SHOWN]
-    return str(getattr(problem, "msg", problem) or type(problem).__name__)[:SHOWN]
+    return (str(getattr(problem, "msg", problem)) or type(problem).__name__)[:SHOWN]
 
 
 def answers_in(source: bytes) -> dict[str, str]:

@@ -30,12 +30,12 @@ def black(image: Tensor, model: nn.Module | Preprocess | None) -> Tensor:
     return preprocess(Image.new("RGB", (8, 8)))[..., :1, :1].reshape(-1, 1, 1)
 
 
-def mean_colour(image: Tensor, model=None) -> Tensor:
+def mean_colour(image: Tensor, model: nn.Module | Preprocess | None = None) -> Tensor:
     """The image's own mean colour: image (B,3,H,W) -> (B,3,1,1)."""
     return F.adaptive_avg_pool2d(image, 1)
 
 
-def blurred(image: Tensor, model=None) -> Tensor:
+def blurred(image: Tensor, model: nn.Module | Preprocess | None = None) -> Tensor:
     """The image after a wide Gaussian blur: image (B,3,H,W) -> (B,3,H,W).
 
     The image is mirrored at its border, so that its mean colour stays the same.
@@ -109,25 +109,22 @@ def fill_of(image: Tensor, fill: str, model: nn.Module | Preprocess | None) -> T
 
 
 def to_pixels(cells: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cells (gh,gw) -> pixels (H,W): each cell becomes its block of pixels. ValueError as in `cell_size`."""
-    high, wide = cell_size(cells, size)
-    return cells.repeat_interleave(high, dim=-2).repeat_interleave(wide, dim=-1)
+    """Cells (gh,gw) -> pixels (H,W): each cell becomes its block of pixels.
 
-
-def cell_size(cells: Tensor, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in pixels of one of (gh,gw) cells on an image (H,W). ValueError if not a whole number."""
+    ValueError if the grid does not divide the image.
+    """
     (gh, gw), (H, W) = cells.shape[-2:], size
     if H % gh or W % gw:
         raise ValueError(f"a map or mask of {gh}x{gw} does not fit an image of {H}x{W}: give one of the image's size, "
                          "or of a grid that divides it")
-    return H // gh, W // gw
+    return cells.repeat_interleave(H // gh, dim=-2).repeat_interleave(W // gw, dim=-1)
 
 
 def one_each(maps: Tensor, image: Tensor) -> Tensor:
-    """Maps or masks, (gh,gw) for all images or (B,gh,gw), and images (B,3,H,W) -> (B,gh,gw). ValueError if they do not
-    fit.
+    """Maps or masks, (gh,gw) for all images or (B,gh,gw), and images (B,3,H,W) -> (B,gh,gw).
+
+    ValueError for another number of maps.
     """
-    cell_size(maps, image.shape[-2:])
     try:
         return maps.expand(*image.shape[:-3], -1, -1)
     except RuntimeError:

@@ -100,7 +100,7 @@ def _correlation(one, other):
     one, other = (values - values.mean(dim=-1, keepdim=True) for values in (one, other))
     together = (one * other).sum(dim=-1)
     alone = one.square().sum(dim=-1).sqrt() * other.square().sum(dim=-1).sqrt()
-    return torch.where(flat, torch.nan, (together / alone).clamp(-1, 1))
+    return torch.where(flat, torch.nan, together / alone)
 
 
 def _mean_ranks(values):

@@ -5,9 +5,8 @@ as in `explain`.
 
 Letters: B images of H x W, N steps of a curve.
 """
-from collections.abc import Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,10 @@ from torch import Tensor, nn
 from minixai.evaluation.masking import as_map, check_image, fill_of, one_each, ranking, to_pixels
 from minixai.progress import watched
 from minixai.trace import logits_of
-from minixai.trace.common import pick_target
+from minixai.trace.common import Target, pick_target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AT_ONCE = 2**24         # numbers in all activations of one forward pass, 64 MB in float32
 TIMES_ITS_IMAGE = 20    # numbers in all activations for each number of the image, a rough guess
@@ -28,8 +30,8 @@ class Curve(NamedTuple):
     scores: Tensor              # (B,N)
 
 
-def occlusion_map(model: nn.Module, image: Tensor, target: int | Sequence[int] | Tensor | None = None, patch: int = 16,
-                  stride: int = 8, fill: str = "mean", score: str = "probability") -> Tensor:
+def occlusion_map(model: nn.Module, image: Tensor, target: Target = None, patch: int = 16, stride: int = 8,
+                  fill: str = "mean", score: str = "probability") -> Tensor:
     """The drop of the class score when a patch is masked: image (B,3,H,W) -> (B,H,W), positive where the score drops.
 
     Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901): a square slides over the image. The value of a pixel is
@@ -62,8 +64,8 @@ def spread_over_pixels(lost: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return rows.T @ lost @ columns / covered
 
 
-def deletion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target=None, steps: int = 50, fill: str = "black",
-                   score: str = "probability", seed: int = 0) -> Curve:
+def deletion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target: Target = None, steps: int = 50,
+                   fill: str = "black", score: str = "probability", seed: int = 0) -> Curve:
     """The class score while the image is masked in steps, highest of the heatmap first: shares (N,), scores (B,N).
 
     Petsiuk et al. 2018 (RISE, https://arxiv.org/abs/1806.07421): a small area under the curve means that the score
@@ -76,8 +78,8 @@ def deletion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target=None
     return _curve(model, image, heatmap, target, steps, fill, score, seed, shown=False)
 
 
-def insertion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target=None, steps: int = 50, fill: str = "blur",
-                    score: str = "probability", seed: int = 0) -> Curve:
+def insertion_curve(model: nn.Module, image: Tensor, heatmap: Tensor, target: Target = None, steps: int = 50,
+                    fill: str = "blur", score: str = "probability", seed: int = 0) -> Curve:
     """The class score while the image is shown in steps, highest of the heatmap first: shares (N,), scores (B,N).
 
     Petsiuk et al. 2018 as well: a large area means that the score rises early. As in the paper, the first image is a
@@ -91,7 +93,7 @@ def area(curve: Curve) -> Tensor:
     return torch.trapezoid(curve.scores, curve.shares)
 
 
-def curve_figure(curves: dict[str, Curve], title: str | None = None):
+def curve_figure(curves: dict[str, Curve], title: str | None = None) -> "Figure":
     """Curves in one plot: {"highest first": Curve, …} -> a matplotlib Figure, each averaged over its images."""
     from matplotlib.figure import Figure  # late: matplotlib takes longer to import than a curve to compute
     figure = Figure(figsize=(5.4, 4.2), layout="constrained", dpi=110)

@@ -17,7 +17,7 @@ class Bottleneck(nn.Module):
     four. The published weights for torch are for the stride on the 3x3 convolution.
     """
 
-    def __init__(self, channels_in, channels, stride=1):
+    def __init__(self, channels_in, channels, stride):
         super().__init__()
         narrow = channels // 4
         self.conv1 = ConvNorm(channels_in, narrow, 1)

@@ -1,10 +1,12 @@
 """A brush that draws backgrounds. All lengths are fractions of the picture's side."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 OVERSAMPLE = 2
+Colour = Sequence[float] | np.ndarray       # red, green, blue, from 0 to 255; values outside are clipped
 
 
 class Ground(NamedTuple):
@@ -15,33 +17,33 @@ class Ground(NamedTuple):
 
 
 class Brush:
-    """A square picture in progress. colour: (red, green, blue) from 0 to 255; values outside are clipped."""
+    """A square picture in progress."""
 
     def __init__(self, size: int):
         self.side = size * OVERSAMPLE
         self.image = Image.new("RGB", (self.side, self.side))
         self.pen = ImageDraw.Draw(self.image)
 
-    def fill(self, colour, *points) -> None:
+    def fill(self, colour: Colour, *points: tuple[float, float]) -> None:
         """Draw a filled polygon with the corners (x, y)."""
         flat = (np.array(points, float) * self.side).ravel().tolist()
         self.pen.polygon(flat, fill=_paint(colour))
 
-    def box(self, colour, left: float, top: float, right: float, bottom: float) -> None:
+    def box(self, colour: Colour, left: float, top: float, right: float, bottom: float) -> None:
         """Draw a filled rectangle."""
         self.fill(colour, (left, top), (right, top), (right, bottom), (left, bottom))
 
-    def disc(self, colour, x: float, y: float, rx: float, ry: float | None = None) -> None:
+    def disc(self, colour: Colour, x: float, y: float, rx: float, ry: float | None = None) -> None:
         """Draw a filled ellipse, or a circle without `ry`."""
         ry = rx if ry is None else ry
         self.pen.ellipse([v * self.side for v in (x - rx, y - ry, x + rx, y + ry)], fill=_paint(colour))
 
-    def line(self, colour, width: float, *points) -> None:
+    def line(self, colour: Colour, width: float, *points: tuple[float, float]) -> None:
         """Draw a line through the points (x, y)."""
         flat = (np.array(points, float) * self.side).ravel().tolist()
         self.pen.line(flat, fill=_paint(colour), width=max(1, round(width * self.side)))
 
-    def fade(self, upper, lower, top: float, bottom: float) -> None:
+    def fade(self, upper: Colour, lower: Colour, top: float, bottom: float) -> None:
         """Draw a vertical colour gradient over the whole width, from `upper` at `top` to `lower` at `bottom`."""
         first, last = round(top * self.side), round(bottom * self.side)
         ramp = np.linspace(0, 1, max(last - first, 1))[:, None]

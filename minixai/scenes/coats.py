@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .brush import Colour
 from .shapes import ROLES
 
 COATS = {"black": (62, 60, 64), "charcoal": (92, 90, 94), "gray": (132, 130, 130), "silver": (178, 176, 174),
@@ -19,12 +20,12 @@ CLOTHS = ((214, 48, 62), (42, 92, 190), (240, 180, 40), (120, 60, 160), (30, 150
 _COAT, _PATTERN = ROLES.index("coat") + 1, ROLES.index("pattern") + 1
 
 
-def mix(first, second, share: float) -> np.ndarray:
+def mix(first: Colour, second: Colour, share: float) -> np.ndarray:
     """A colour between two colours: `first` for a share of 0, `second` for 1."""
     return np.asarray(first, float) * (1 - share) + np.asarray(second, float) * share
 
 
-def jitter(rng: np.random.Generator, colour, hue: float = 8.0, light: float = 0.1) -> np.ndarray:
+def jitter(rng: np.random.Generator, colour: Colour, hue: float = 8.0, light: float = 0.1) -> np.ndarray:
     """A random colour near this one: its brightness varies by `light` (a share), and each channel by `hue` (of 255)."""
     brighter = np.asarray(colour, float) * rng.uniform(1 - light, 1 + light)
     return (brighter + rng.uniform(-hue, hue, 3)).clip(0, 255)
@@ -38,7 +39,8 @@ class Look(NamedTuple):
     line: float             # width of the outlines, as a multiple of LINE in shapes.py
 
 
-def draw_look(rng: np.random.Generator, cloth_rng: np.random.Generator, coat=None) -> Look:
+def draw_look(rng: np.random.Generator, cloth_rng: np.random.Generator,
+              coat: str | Colour | None = None) -> Look:
     """Random colours for an animal of any class. coat: as in `draw_palette`; cloth_rng: for what it wears."""
     palette = draw_palette(rng, coat)
     mark = draw_marking(rng)
@@ -47,7 +49,7 @@ def draw_look(rng: np.random.Generator, cloth_rng: np.random.Generator, coat=Non
     return Look(paint_table(palette | cloth_palette(cloth_rng)), mark, light, line)
 
 
-def draw_palette(rng: np.random.Generator, coat=None) -> dict[str, np.ndarray]:
+def draw_palette(rng: np.random.Generator, coat: str | Colour | None = None) -> dict[str, np.ndarray]:
     """The colour of every role except cloth and trim. coat: a name from COATS, an RGB triple, or None for any coat."""
     any_coat = list(COATS)[rng.integers(len(COATS))]
     coat = any_coat if coat is None else coat

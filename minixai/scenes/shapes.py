@@ -4,6 +4,7 @@ An animal is a list of `Shape`s in its own units: x to the right, y down, the gr
 (its name in the masks) and a *role* (the entry of the palette that colours it). It has no colour of its own: all
 animals share one palette, so colours give no information about the class (see coats.py).
 """
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ def _plane(numbers):
     return np.stack([numbers.real, numbers.imag], 1)
 
 
-def tube(points, widths) -> np.ndarray:
+def tube(points: Sequence[tuple[float, float]], widths: Sequence[float]) -> np.ndarray:
     """A smooth band along the points, with a width for each point: float (n,2)."""
     x, y, width = curve(*[(*point, width) for point, width in zip(points, widths)]).T
     middle = x + 1j * y

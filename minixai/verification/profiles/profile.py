@@ -9,6 +9,7 @@ from minixai.attention import Attn
 from minixai.explain import METHODS, named_recipe, record_for, steps_of
 from minixai.gradcam import Cam
 from minixai.trace import CaptureMode
+from minixai.trace.common import Layer, Target
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Profile:
         return replace(METHODS[self.method], **self.stages)
 
 
-def heatmap_as(profile: Profile, model: nn.Module, image: Tensor, target=None, layer=None,
-               head: int | None = None) -> Tensor:
+def heatmap_as(profile: Profile, model: nn.Module, image: Tensor, target: Target = None,
+               layer: Layer | list[Layer] = None, head: int | None = None) -> Tensor:
     """The map as the library gives it: (B,H,W), or (B,h,w) where the library does not upsample.
 
     The arguments and errors are those of explain; for a profile over several layers, layer is a list of them.

@@ -19,6 +19,7 @@ from minixai.cams import elementwise_gradients, equal_weights
 from minixai.gradcam import weighted_sum
 from minixai.score import class_score
 from minixai.trace import CaptureMode
+from minixai.trace.common import Layer, Target
 from minixai.verification.profiles.profile import Profile
 from minixai.verification.profiles.pytorch_grad_cam_stages import (
     ablation_weights,
@@ -43,13 +44,13 @@ ON_A_CPU = CaptureMode(run="first", activations="after")
 ON_A_GPU = CaptureMode(run="first")
 
 
-def mean_of_layers(heatmap_of: Callable, image: Tensor, target, layers: list) -> Tensor:
+def mean_of_layers(heatmap_of: Callable, image: Tensor, target: Target, layers: list) -> Tensor:
     """Several target_layers: the mean of their maps (B,H,W), each scaled to [0,1] at its own size, then min-max."""
     maps = [heatmap_of(image, target, layer) for layer in layers]
     return min_max_with_epsilon(torch.stack(maps).mean(dim=0))
 
 
-def mean_of_views(heatmap_of: Callable, image: Tensor, target, layer) -> Tensor:
+def mean_of_views(heatmap_of: Callable, image: Tensor, target: Target, layer: Layer) -> Tensor:
     """aug_smooth=True: the mean of the maps (B,H,W) of six views, without another min-max.
 
     The views are the image and its mirror image, each times 1, 0.9 and 1.1. Without a target each view explains its own

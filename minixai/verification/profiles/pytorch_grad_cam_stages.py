@@ -12,6 +12,7 @@ from minixai.cams.gradient_free import in_chunks, weights_per_image
 from minixai.cams.patterns import k_sigma_masks
 from minixai.score import class_score
 from minixai.trace import CaptureMode
+from minixai.trace.network import Network
 
 
 def min_max_first(coarse: Tensor, size: tuple[int, int]) -> Tensor:
@@ -105,7 +106,7 @@ def kernel_pca_component_sign_flipped(activations: Tensor) -> Tensor:
     return cam * largest[..., None].sign()
 
 
-def softmax_of_masked_scores(activations: Tensor, network) -> Tensor:
+def softmax_of_masked_scores(activations: Tensor, network: Network) -> Tensor:
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
     The library's Score-CAM: masks with align_corners=True, the class's logit of each masked image, and a softmax of
@@ -123,7 +124,7 @@ def _masked_scores(maps, network, index):
         yield network.of(image * (masks - low) / (high - low + 1e-8))[:, network.target[index]]
 
 
-def ablation_weights(activations: Tensor, network) -> Tensor:
+def ablation_weights(activations: Tensor, network: Network) -> Tensor:
     """C2 ablation weights with the library's values: activations (K,h,w), network -> weights (K,1,1)
 
     Ablation-CAM. A channel is set to zero only if the smallest activation is zero. Otherwise it is set to ten million
@@ -160,7 +161,7 @@ def difference_weighted_by_probability(logits: Tensor, target: Tensor) -> Tensor
     return differences.sum(dim=-1, keepdim=True) / (probabilities.sum(dim=-1, keepdim=True) + 1e-9)
 
 
-def full_gradient_by_channel(network) -> Tensor:
+def full_gradient_by_channel(network: Network) -> Tensor:
     """C2 full gradient, channel by channel: network -> weights (L,H,W)
 
     FullGrad with a separate min-max for every channel, so that channels with small and large gradients count the same.

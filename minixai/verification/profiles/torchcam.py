@@ -18,6 +18,8 @@ from minixai.cams.gradient_free import in_chunks, weights_per_image
 from minixai.gradcam import weighted_sum
 from minixai.progress import watched
 from minixai.trace import CaptureMode
+from minixai.trace.common import Target
+from minixai.trace.network import Network
 from minixai.verification.profiles.profile import Profile
 from minixai.verification.profiles.stages import no_normalisation, no_relu, no_upsampling
 
@@ -72,7 +74,7 @@ def activation_weighted_mean(activations: Tensor, gradients: Tensor) -> Tensor:
     return (gradients * activations).sum(dim=(-2, -1), keepdim=True) / (total + 1e-8)
 
 
-def softmax_of_masked_scores(activations: Tensor, network) -> Tensor:
+def softmax_of_masked_scores(activations: Tensor, network: Network) -> Tensor:
     """C2 softmax over the masked scores: activations (K,h,w), network -> weights (K,1,1)
 
     The library's Score-CAM: masks with min-max at layer size, then upsampled; the class's logit of each masked image;
@@ -88,7 +90,7 @@ def _masked_scores(maps, network, index):
         yield network.of(image * masks[:, None])[:, network.target[index]]
 
 
-def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
+def smooth_plus_plus_weights(activations: Tensor, network: Network) -> Tensor:
     """C2 second-order weights over noisy copies: activations (K,h,w), network -> weights (K,1,1)
 
     The library's Smooth Grad-CAM++. g^2 and g^3 are means over the copies, but relu(g) is the last copy's. Alpha's
@@ -101,7 +103,7 @@ def smooth_plus_plus_weights(activations: Tensor, network) -> Tensor:
     return (alpha * copies[-1].clamp(min=0)).sum(dim=(-2, -1), keepdim=True).to(activations)
 
 
-def sum_of_the_last_copy(weights: Tensor, network) -> Tensor:
+def sum_of_the_last_copy(weights: Tensor, network: Network) -> Tensor:
     """C3 weighted sum of the last noisy copy: weights (K,1,1), network -> cam (h,w)
 
     The hook that keeps the activations also runs for the copies, so those of the last copy replace the image's own.
@@ -118,12 +120,12 @@ def _noisy_copies(network, count=4, deviation=0.3):
         yield network.again(image=network.image + noise.to(network.image))
 
 
-def largest_of_layers(heatmap_of: Callable, image: Tensor, target, layers: list) -> Tensor:
+def largest_of_layers(heatmap_of: Callable, image: Tensor, target: Target, layers: list) -> Tensor:
     """fuse_cams on maps of several layers: upsampled to the size of the largest, then the maximum at each position."""
     return _largest([heatmap_of(image, target, layer) for layer in layers])
 
 
-def largest_of_layers_through_tanh(heatmap_of: Callable, image: Tensor, target, layers: list) -> Tensor:
+def largest_of_layers_through_tanh(heatmap_of: Callable, image: Tensor, target: Target, layers: list) -> Tensor:
     """fuse_cams of LayerCAM: tanh(2 M) of each map first, which raises small values."""
     return _largest([torch.tanh(2 * heatmap_of(image, target, layer)) for layer in layers])
 
