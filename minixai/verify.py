@@ -5,8 +5,8 @@
                      └ with two mistakes ► none gives it: is there an enlargement of a coarse map of these,
                                            and a curve, that gives theirs? If not, it is not explained
 
-A cause is named only if it reproduces the map, up to the noise of its format. Several mistakes may give the same map on this network, or after M2.
-Then all of them are named.
+A cause is named only if it reproduces the map, up to the noise of its format. Several mistakes may give the same map on
+this network, or after M2. Then all of them are named.
 """
 from collections.abc import Sequence
 from dataclasses import replace

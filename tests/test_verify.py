@@ -127,7 +127,8 @@ def test_how_a_library_departs_from_the_paper_is_said_unless_the_paper_gives_the
 def test_findings_that_are_many_are_counted_and_the_nearest_is_called_no_more_than_that():
     wrong = verify(1 - explain(NET, IMAGE, target=1).heatmap, NET, IMAGE, target=1)
     first, = wrong.findings
-    assert repr(wrong) == f"<Verdict: {str(wrong).splitlines()[0]}>" and "reread" in str(wrong)
+    # A failing assert prints the repr, so it says the cause.
+    assert repr(wrong) == f"<Verdict: {str(wrong).splitlines()[0]}; M2: inverted>" and "reread" in str(wrong)
     many = str(replace(wrong, findings=[first] * 8))
     assert "each of these 8 gives exactly this map" in many and "and 2 more, all in verdict.findings" in many
     assert many.count("M2: inverted") == 6 and "reread" not in many
