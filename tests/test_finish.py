@@ -169,7 +169,7 @@ def test_a_map_of_another_size_is_compared():
     assert verdict.explained and str(verdict.findings[0]) == "no mistake"
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_no_map_of_ours_gives_is_not_explained(seed):
     random = np.random.RandomState(seed)
     smooth = F.interpolate(torch.from_numpy(random.rand(1, 1, 6, 6)), IMAGE.shape[-2:], mode="bicubic")[0, 0]
