@@ -707,18 +707,24 @@ def test_the_memory_of_a_run_does_not_grow_with_the_number_of_images(tmp_path):
 
 
 def test_after_a_stop_no_more_photos_are_opened(photos, out, monkeypatch):
-    opened = []
+    opened, ended, shut_down = [], threading.Event(), folder_run.ThreadPoolExecutor.shutdown
 
     def slowly(path):
         opened.append(path)
-        time.sleep(0.2)
+        assert len(opened) == 1 or ended.wait(60)       # the second one takes until the run ends
         return open_photo(path)
 
     def stopped(*_):
         raise KeyboardInterrupt
 
+    def shutdown(pool, wait=True, **options):
+        shut_down(pool, wait=False, **options)
+        ended.set()
+        shut_down(pool, wait=wait)
+
     monkeypatch.setattr(os, "cpu_count", lambda: 1)         # one thread opens photos: the others wait their turn
     monkeypatch.setattr(image_files, "open_photo", slowly)
     monkeypatch.setattr(question, "explain", stopped)
+    monkeypatch.setattr(folder_run.ThreadPoolExecutor, "shutdown", shutdown)
     assert run(photos, *SMALL, out=out) == 130
     assert len(opened) <= 2         # the one that was explained, and the one that was being opened
