@@ -192,3 +192,17 @@ def test_degrees_of_an_agreeing_map():
     assert verify(right, NET, IMAGE, target=1).degree == "the same numbers"
     assert verify((255 * right).round().to(torch.uint8), NET, IMAGE, target=1).degree == "the same up to rounding"
     assert verify(3 * right - 7, NET, IMAGE, target=1).degree == "the same up to scale and offset"
+
+
+def test_a_turned_map_is_named_behind_a_curve():
+    mirrored = F.interpolate(RIGHT["C4"].flip(-1)[None], IMAGE.shape[-2:], mode="bicubic")[0, 0]
+    verdict = verify(mirrored, NET, IMAGE, target=1)
+    assert {str(finding) for finding in verdict.findings} == {"M1: the map mirrored"}
+
+
+def test_a_library_whose_coarse_map_it_is_is_named():
+    signed = explain(NET, IMAGE, target=1)["C3"][0]
+    verdict = verify(resized(signed, IMAGE.shape[:1:-1], Image.Resampling.BICUBIC), NET, IMAGE, target=1)
+    assert verdict.degree == "the same coarse map, enlarged otherwise"
+    assert "its coarse map is as computed by Captum" in str(verdict)
+    assert "The ReLU is an option, and off." in str(verdict)

@@ -6,10 +6,10 @@ All usual enlargements are linear and act on rows and columns one after the othe
 best increasing curve needs no search: sort both maps' pixels by ours; theirs should then rise. What falls cannot come
 from ours by any increasing curve, and half of the deepest fall is the smallest error that a curve can have.
 
-Letters: N coarse maps h x w; H x W their map; P pixels.
+Letters: h x w a coarse map; H x W their map; P pixels.
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -236,40 +236,47 @@ class Finish(NamedTuple):
         return ", then ".join(filter(None, (self.enlargement, blur, "inverted" if self.inverted else "", self.curve)))
 
 
-def estimate(theirs: Tensor, coarse: Tensor) -> list[Finish]:
-    """Their map (H,W), N coarse maps (N,h,w) -> the finishes that come nearest, the best first; [] if theirs is flat.
+def estimate(theirs: Tensor, maps: Iterable[Tensor]) -> list[Finish]:
+    """Their map (H,W), coarse maps (h,w) -> the finishes that come nearest, the best first; [] if theirs is flat.
 
     The curves have no names yet: see `named`.
     """
-    theirs, coarse = theirs.double(), coarse.double()
+    theirs, maps = theirs.double(), [one.double() for one in maps]
     if theirs.max() == theirs.min():
         return []
-    enlargements = AS_IT_IS if theirs.shape == coarse.shape[-2:] else ENLARGEMENTS
-    rows, columns = (_some_of(length) for length in theirs.shape)
-    at_places = theirs[rows][:, columns].flatten()
-    found = []
-    for name in enlargements:
-        R, C = _matrices(name, 0.0, coarse.shape[-2:], theirs.shape)
-        ours = (R[rows] @ coarse @ C[columns].T).flatten(1)
-        for inverted in (False, True):
-            mean = off_increasing(-ours if inverted else ours, at_places).mean
-            found += [(float(off), index, name, inverted) for index, off in enumerate(mean)]
-    found.sort()
-    whole = [_on_the_whole(theirs, coarse, Finish(index, 0.0, 0.0, name, inverted=inverted))
-             for _, index, name, inverted in found[:KEPT]]
-    whole.sort(key=lambda finish: finish.mean)
-    if enlargements is ENLARGEMENTS and whole[0].mean > GIVEN:
+    nearest = sorted(_on_the_grid(theirs, maps), key=lambda finish: finish.mean)[:KEPT]
+    whole = sorted((_on_the_whole(theirs, maps, finish) for finish in nearest), key=lambda finish: finish.mean)
+    if whole and whole[0].mean > GIVEN:
         soft = [finish for finish in whole if finish.enlargement == "bilinear"][:BLURRED]
-        whole += [_blurred(theirs, coarse, finish) for finish in soft]
+        whole += [_blurred(theirs, maps, finish) for finish in soft]
     return sorted(whole, key=lambda finish: finish.mean)
 
 
-def _blurred(theirs, coarse, finish):
+def _on_the_grid(theirs, maps):
+    """Every map in every enlargement, compared on a grid of pixels: [Finish]. Maps of one size go together."""
+    rows, columns = (_some_of(length) for length in theirs.shape)
+    at_places = theirs[rows][:, columns].flatten()
+    sizes, found = {}, []
+    for index, one in enumerate(maps):
+        sizes.setdefault(one.shape, []).append(index)
+    for size, indices in sizes.items():
+        coarse = torch.stack([maps[index] for index in indices])
+        for name in AS_IT_IS if size == theirs.shape else ENLARGEMENTS:
+            R, C = _matrices(name, 0.0, size, theirs.shape)
+            ours = (R[rows] @ coarse @ C[columns].T).flatten(1)
+            for inverted in (False, True):
+                off = off_increasing(-ours if inverted else ours, at_places)
+                found += [Finish(index, mean, worst, name, inverted=inverted)
+                          for index, mean, worst in zip(indices, off.mean.tolist(), off.worst.tolist())]
+    return found
+
+
+def _blurred(theirs, maps, finish):
     """The finish with the Gaussian blur behind it that brings it nearest to theirs."""
     low, high = SIGMAS
     for _ in range(3):
         tried = torch.logspace(math.log10(low), math.log10(high), 9).tolist()
-        found = [_on_the_whole(theirs, coarse, finish._replace(blur=sigma)) for sigma in tried]
+        found = [_on_the_whole(theirs, maps, finish._replace(blur=sigma)) for sigma in tried]
         best = min(range(9), key=lambda index: found[index].mean)
         low, high = tried[max(best - 1, 0)], tried[min(best + 1, 8)]
     return found[best]
@@ -288,9 +295,9 @@ def _some_of(length):
     return (starts + offsets).long().clamp(max=length - 1).unique()
 
 
-def named(finish: Finish, theirs: Tensor, coarse: Tensor) -> Finish:
+def named(finish: Finish, theirs: Tensor, maps: Sequence[Tensor]) -> Finish:
     """The finish with the name of its curve; the other arguments are those of `estimate`."""
-    ours, theirs = _pixels(finish, theirs.double(), coarse.double())
+    ours, theirs = _pixels(finish, theirs.double(), maps)
     return finish._replace(curve=curve_name(ours, theirs, finish.mean))
 
 
@@ -301,10 +308,11 @@ def _on_the_whole(theirs, coarse, finish):
     return finish._replace(mean=float(off.mean), worst=float(off.worst))
 
 
-def _pixels(finish, theirs, coarse):
+def _pixels(finish, theirs, maps):
     """Pixels of ours (P), which rise where theirs do, and of theirs (P)."""
-    R, C = _matrices(finish.enlargement, finish.blur, coarse.shape[-2:], theirs.shape)
-    ours = (R @ coarse[finish.index] @ C.T).flatten()
+    coarse = maps[finish.index].double()
+    R, C = _matrices(finish.enlargement, finish.blur, coarse.shape, theirs.shape)
+    ours = (R @ coarse @ C.T).flatten()
     some = slice(None, None, max(1, theirs.numel() // MOST))
     return (-ours if finish.inverted else ours)[some], theirs.flatten()[some]
 
@@ -331,28 +339,17 @@ def finished_otherwise(theirs: Tensor, branches: list[Branch]) -> list[Finished]
     branches: from `coarse_maps`. All whose errors are alike are in the list; it is empty if none comes near.
     """
     theirs = theirs.double()
-    groups = {}
-    for branch in branches:
-        coarse = branch.values["coarse"][0]
-        if len(coarse.unique()) >= CELLS:
-            groups.setdefault(coarse.shape, []).append(branch)
-    found = []
-    for group in groups.values():
-        coarse = torch.stack([branch.values["coarse"][0] for branch in group])
-        for finish in estimate(theirs, coarse):
-            found.append((finish, group[finish.index], coarse))
+    branches = [branch for branch in branches if len(branch.values["coarse"][0].unique()) >= CELLS]
+    maps = [branch.values["coarse"][0] for branch in branches]
     allowed = OF_8_BITS if len(theirs.unique()) <= 256 else EXPLAINED
-    found = [one for one in found if one[0].mean <= allowed and one[0].worst <= WORST * allowed]
-    if not found:
-        return []
-    limit = TIED * max(min(finish.mean for finish, _, _ in found), 1e-4)
-    tied, seen = [], set()
-    for finish, branch, coarse in sorted(found, key=lambda one: one[0].mean):
-        if finish.mean <= limit and id(branch) not in seen:
-            seen.add(id(branch))
-            finish = named(finish, theirs, coarse)
-            tied += [Finished(finish.mean, candidate, finish) for candidate in branch.candidates]
-    fewest = min(len(one.candidate.mistakes) for one in tied)
+    found = [finish for finish in estimate(theirs, maps) if finish.mean <= allowed and finish.worst <= WORST * allowed]
+    best = {}       # of each coarse map
+    for finish in found:
+        if finish.mean <= TIED * max(found[0].mean, 1e-4):
+            best.setdefault(finish.index, finish)
+    tied = [Finished(finish.mean, candidate, named(finish, theirs, maps))
+            for finish in best.values() for candidate in branches[finish.index].candidates]
+    fewest = min((len(one.candidate.mistakes) for one in tied), default=0)
     return [one for one in tied if len(one.candidate.mistakes) == fewest]
 
 

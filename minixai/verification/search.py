@@ -19,6 +19,7 @@ from minixai.explain import METHODS, for_one_head
 from minixai.recipe import reads, run_stage, stages
 from minixai.trace import ALSO, CnnTrace, VitTrace
 from minixai.verification.mistakes import Mistake, Recording, mistakes_of
+from minixai.verification.mistakes import finish as mistakes_of_finish
 from minixai.verification.mistakes.recorded import other_class
 from minixai.verification.profiles import profiles_of
 
@@ -207,19 +208,30 @@ def branches_of(candidates: Iterable[Candidate], traces: Traces) -> list[Branch]
 
 
 def coarse_maps(method: str, traces: Traces, head: int | None = None) -> list[Branch]:
-    """A Branch for each different coarse map (1,h,w) that the profiles give, without and with one mistake before M1."""
+    """A Branch for each different coarse map (1,h,w) that the profiles give, without and with one mistake before M2.
+
+    Of M1's mistakes, those that turn or mirror the coarse map are made on it; the others belong to the finish.
+    """
     candidates = [one for count in (0, 1) for one in candidates_with(count, method, traces, head)
                   if not any(mistake.stage in ("M1", "M2") for mistake, _ in one.mistakes)]
+    branches = branches_of(candidates, traces)
+    right = [branch for branch in branches if not branch.candidates[0].mistakes]
+    turns = [one for one in mistakes_of_finish.MISTAKES if one.instead_of == mistakes_of_finish.OF_LAYER_SIZE]
+    branches += [_turned(branch, mistake) for branch in right for mistake in turns]
     different = {}
-    for branch in branches_of(candidates, traces):
+    for branch in branches:
         coarse = branch.values["coarse"][0]
         relative = coarse / coarse.abs().max().clamp(min=1e-30)
         key = (*coarse.shape, (1e4 * relative).round().to(torch.int32).numpy().tobytes())
-        if key in different:
-            different[key].candidates.extend(branch.candidates)
-        else:
-            different[key] = Branch(branch.values, list(branch.candidates))
+        different.setdefault(key, Branch(branch.values, [])).candidates.extend(branch.candidates)
     return list(different.values())
+
+
+def _turned(branch, mistake):
+    """The branch with its coarse map turned or mirrored by a mistake of M1."""
+    turned = mistake.function(branch.values["coarse"])
+    return Branch({**branch.values, "coarse": turned},
+                  [replace(one, mistakes=((mistake, ""),)) for one in branch.candidates])
 
 
 def _grow(node, fields, values, asked, path=()):

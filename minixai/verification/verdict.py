@@ -106,6 +106,8 @@ def _causes(verdict):
     findings = verdict.findings
     if not findings[0].mistakes:
         yield f"{verdict.degree}: {verdict.question}{_apart(verdict)}"
+        yield f"  its coarse map is as computed by {_some(findings[0].profiles, '; ')}"
+        yield from (f"  note: {sentence}" for sentence in findings[0].departs)
         yield from _finish(findings[0])
         return
     yield f"differs: this is not {verdict.question}{_empty(verdict)}{_apart(verdict)}"
