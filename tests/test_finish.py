@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from torch.nn import functional as F
 
@@ -152,6 +153,12 @@ def test_verify_says_how_the_right_map_was_finished(words):
     assert verdict.explained and not verdict.agrees and str(verdict.findings[0]) == "no mistake"
     assert str(verdict).startswith("the same coarse map") and words in str(verdict)
     assert verdict.degree == "the same coarse map, " + ("enlarged otherwise" if "Pillow" in words else "up to a curve")
+
+
+def test_the_picture_says_how_the_map_was_finished():
+    verdict = verify(RIGHT.heatmap[0] ** 0.5, NET, IMAGE, target=1)
+    texts = [text.get_text() for text in verdict.figure().findobj(Text)]
+    assert "finished otherwise: bilinear, then to the power of 0.5" in texts
 
 
 def test_another_class_is_named_behind_a_curve():

@@ -542,3 +542,10 @@ def test_maps_with_channels_last_are_turned(method, size):
     ((2048, 1, 1), (97, 200), False), ((20, 40, 1), (32, 128), False)], ids=str)
 def test_channels_are_last_where_the_middle_looks_like_the_image(shape, size, last):
     assert channels_last(torch.zeros(2, *shape), torch.zeros(2, 3, *size)) is last
+
+
+def test_a_stack_of_blocks_without_attention_is_no_vit():
+    """Each block has one norm, as in a ViT."""
+    blocks = nn.Sequential(*(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3, padding=1)) for _ in range(2)))
+    model = nn.Sequential(blocks, nn.Flatten(), nn.Linear(3 * 8 * 12, 4)).eval()
+    assert not is_vit(blocks) and not is_vit(model)

@@ -89,9 +89,14 @@ class Verdict:
         rgb: uint8 (H,W,3), the picture that was explained, shown beside them. index: which image of the batch.
         """
         from minixai.verification.figure import comparison  # late: matplotlib takes long to import
-        causes = "the cause: " + "; or ".join(str(finding) for finding in self.findings[:2])[:140]
-        caption = causes if self.explained and not self.agrees else ""
+        caption = self._caption() if self.explained and not self.agrees else ""
         return comparison(self.theirs[index].numpy(), self.ours[index].numpy(), str(self).splitlines()[0], caption, rgb)
+
+    def _caption(self):
+        first = self.findings[0]
+        if not first.mistakes:
+            return f"finished otherwise: {first.finish}"
+        return "the cause: " + "; or ".join(str(finding) for finding in self.findings[:2])[:140]
 
 
 def _agreement(verdict):
