@@ -158,10 +158,10 @@ def _pixels(place):
     return place.image * torch.tensor(own.std).reshape(3, 1, 1) + torch.tensor(own.mean).reshape(3, 1, 1)
 
 
-WRONG = {
+WRONG = {       # several words where the truth has several names
     "the class next to it": (lambda p: p.coarse(target=p.target + 1), "another class"),
     "the second class": (lambda p: p.coarse(target=_second(p)), "another class"),
-    "no ReLU": (lambda p: p.coarse(relu=False), "right"),       # as Captum does it
+    "no ReLU": (lambda p: p.coarse(relu=False), ("no ReLU", "no mistake")),     # C4's mistake, or Captum's way
     "absolute value": (lambda p: np.abs(p.coarse(relu=False)), "absolute"),
     "the loss": (lambda p: p.coarse(score=lambda logits, c: F.cross_entropy(logits, torch.tensor([c]))), "loss"),
     "the probability": (lambda p: p.coarse(score=lambda logits, c: logits.softmax(dim=1)[0, c]), "probability"),
@@ -226,9 +226,12 @@ def judged(verdict, truth):
     """"true", "unhelpful" or "false"."""
     if not verdict.explained:
         return "true" if truth is None else "unhelpful"
-    if truth == "right":
-        return "true" if not verdict.findings[0].mistakes else "false"
-    return "true" if truth and any(truth in str(finding) for finding in verdict.findings) else "false"
+    if truth == "right":        # the finish may be called a mistake of M1 or M2, such as "M2: inverted"
+        only_finish = all(mistake.stage in ("M1", "M2") for mistake, _ in verdict.findings[0].mistakes)
+        return "true" if only_finish else "false"
+    words = (truth,) if isinstance(truth, str) else truth or ()
+    named = any(word in str(finding) for word in words for finding in verdict.findings)
+    return "true" if named else "false"
 
 
 def main():
