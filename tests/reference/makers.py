@@ -216,6 +216,8 @@ def cases(place, random):
         yield f"right, {name}", finish(right, place.size), "gradcam", "right"
     for wrong, (how, words) in WRONG.items():
         coarse = how(place)
+        if coarse.shape == right.shape and np.allclose(coarse, right, rtol=1e-4, atol=1e-6 * np.abs(right).max()):
+            continue        # on this network and photo it is no mistake: without negative values |x| is x
         for name in A_FEW:
             yield f"{wrong}, {name}", FINISHES[name](coarse, place.size), "gradcam", words
     for name, values in unrelated(place, random):
