@@ -78,11 +78,12 @@ def verify(theirs: str | PathLike | np.ndarray | torch.Tensor, model: torch.nn.M
 def _in_order(theirs, branches):
     """((rank correlation, what was computed), …): the right map and, if its order is nearer to theirs, another one."""
     correlations = rank_correlations(theirs, branches)
-    right = [(rho, "the right map") for rho, branch in correlations if not all(c.mistakes for c in branch.candidates)]
-    others = [(rho, "; ".join(f"{mistake.name} ({which})" if which else mistake.name
-                              for mistake, which in branch.candidates[0].mistakes)) for rho, branch in correlations]
-    nearer = [one for one in others if one[1] and (not right or one[0] > right[0][0])]
-    return (*right[:1], *nearer[:1])
+    right = [(correlation, "the right map") for correlation, branch in correlations
+             if not all(one.mistakes for one in branch.candidates)]
+    nearest = [(correlation, "; ".join(f"{mistake.name} ({which})" if which else mistake.name
+                                       for mistake, which in branch.candidates[0].mistakes))
+               for correlation, branch in correlations[:1] if all(one.mistakes for one in branch.candidates)]
+    return (*right[:1], *nearest)
 
 
 def _heatmap(recipe, trace):

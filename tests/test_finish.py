@@ -101,7 +101,7 @@ def test_a_curve_gets_its_name(name):
     scaled = (ours - ours.min()) / (ours.max() - ours.min())
     theirs = CURVES[name](scaled)
     best = finish.named(finish.estimate(theirs, COARSE)[0], theirs, COARSE)
-    assert best.index == 0 and best.mean < 1e-6
+    assert best.index == 0 and best.rms < 1e-6
     assert best.curve == name
 
 
@@ -109,7 +109,7 @@ def test_eight_bits_are_a_straight_line():
     ours = MADE["bilinear"](COARSE)[0].double()
     theirs = (255 * (ours - ours.min()) / (ours.max() - ours.min())).round()
     best = finish.named(finish.estimate(theirs, COARSE)[0], theirs, COARSE)
-    assert (best.index, best.curve) == (0, "") and best.mean < 1e-6        # rounding is an increasing curve too
+    assert (best.index, best.curve) == (0, "") and best.rms < 1e-6        # rounding is an increasing curve too
 
 
 def test_an_inverted_map_is_found():
@@ -121,7 +121,7 @@ def test_a_blurred_map_is_found():
     full = MADE["bilinear"](COARSE)[1].double()
     theirs = finish.blurred(4.3, HEIGHT) @ full @ finish.blurred(4.3, WIDTH).T
     best = finish.estimate(theirs, COARSE)[0]
-    assert best.index == 1 and best.mean < 1e-3 and abs(best.blur - 4.3) < 0.1
+    assert best.index == 1 and best.rms < 1e-3 and abs(best.blur - 4.3) < 0.1
 
 
 def test_the_error_is_half_of_the_deepest_fall():
@@ -136,7 +136,7 @@ def test_the_error_is_half_of_the_deepest_fall():
 def test_a_flat_map_of_ours_explains_nothing():
     """Its pixels have no order. Theirs must not seem to rise because pixels happen to be listed row by row."""
     downwards = torch.linspace(0, 1, 400)
-    assert finish.off_increasing(torch.ones(1, 400), downwards).mean > 0.2
+    assert finish.off_increasing(torch.ones(1, 400), downwards).rms > 0.2
 
 
 COARSE_MAP = RIGHT["C4"][0]
@@ -213,3 +213,8 @@ def test_a_library_whose_coarse_map_it_is_is_named():
     assert verdict.degree == "the same coarse map, enlarged otherwise"
     assert "its coarse map is as computed by Captum" in str(verdict)
     assert "The ReLU is an option, and off." in str(verdict)
+
+
+def test_a_flat_map_has_no_order():
+    verdict = verify(torch.full(IMAGE.shape[-2:], 0.7), NET, IMAGE, target=1)
+    assert not verdict.explained and verdict.in_order == () and "rank correlation" not in str(verdict)

@@ -16,14 +16,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from minixai.evaluation import rank_correlation
 from minixai.verification.search import Branch, Candidate
 
 FEW = 16                # rows and columns of the grid of pixels on which all coarse maps are compared
 KEPT = 40               # of them, those that are compared on the whole map
-MOST = 20_000           # pixels of a larger map that are compared
 BLURRED = 4             # of these, those that are blurred too, if none gives theirs
+MOST = 20_000           # pixels of a larger map that are compared
 SIGMAS = 0.5, 32.0      # of Gaussian blurs, in pixels
-GIVEN = 0.003           # mean error of a map that needs no further search
+GIVEN = 0.003           # rms error of a map that needs no further search
 SPAN_OF_BLUR = 4        # standard deviations at which scipy.ndimage cuts a Gaussian off
 
 
@@ -139,7 +140,7 @@ AS_IT_IS = {"not enlarged": lambda n, m: torch.eye(n, dtype=torch.float64)}
 
 class Off(NamedTuple):
     """How far theirs is from the best increasing function of ours, as a share of the span of theirs."""
-    mean: Tensor            # (N): root of the mean square
+    rms: Tensor             # (N): root of the mean square
     worst: Tensor           # (N)
 
 
@@ -167,7 +168,7 @@ TRIED = 41              # parameters from the lowest to the highest; then as man
 def curve_name(ours: Tensor, theirs: Tensor, off: float) -> str:
     """What was done to the values of ours (P) to get theirs (P), in words; "" for a straight line.
 
-    off: Off.mean of the best increasing curve.
+    off: Off.rms of the best increasing curve.
     """
     levels = theirs.unique()
     span, step = levels[-1] - levels[0], (levels[1:] - levels[:-1]).min()
@@ -224,7 +225,7 @@ def _off_a_line(ours, theirs):
 class Finish(NamedTuple):
     """How theirs was made of a coarse map."""
     index: int              # of the coarse map
-    mean: float             # Off, on the whole map
+    rms: float              # Off, on the whole map
     worst: float
     enlargement: str
     curve: str = ""         # "" for a straight line
@@ -244,12 +245,12 @@ def estimate(theirs: Tensor, maps: Iterable[Tensor]) -> list[Finish]:
     theirs, maps = theirs.double(), [one.double() for one in maps]
     if theirs.max() == theirs.min():
         return []
-    nearest = sorted(_on_the_grid(theirs, maps), key=lambda finish: finish.mean)[:KEPT]
-    whole = sorted((_on_the_whole(theirs, maps, finish) for finish in nearest), key=lambda finish: finish.mean)
-    if whole and whole[0].mean > GIVEN:
+    nearest = sorted(_on_the_grid(theirs, maps), key=lambda finish: finish.rms)[:KEPT]
+    whole = sorted((_on_the_whole(theirs, maps, finish) for finish in nearest), key=lambda finish: finish.rms)
+    if whole and whole[0].rms > GIVEN:
         soft = [finish for finish in whole if finish.enlargement == "bilinear"][:BLURRED]
         whole += [_blurred(theirs, maps, finish) for finish in soft]
-    return sorted(whole, key=lambda finish: finish.mean)
+    return sorted(whole, key=lambda finish: finish.rms)
 
 
 def _on_the_grid(theirs, maps):
@@ -266,8 +267,8 @@ def _on_the_grid(theirs, maps):
             ours = (R[rows] @ coarse @ C[columns].T).flatten(1)
             for inverted in (False, True):
                 off = off_increasing(-ours if inverted else ours, at_places)
-                found += [Finish(index, mean, worst, name, inverted=inverted)
-                          for index, mean, worst in zip(indices, off.mean.tolist(), off.worst.tolist())]
+                found += [Finish(index, rms, worst, name, inverted=inverted)
+                          for index, rms, worst in zip(indices, off.rms.tolist(), off.worst.tolist())]
     return found
 
 
@@ -277,7 +278,7 @@ def _blurred(theirs, maps, finish):
     for _ in range(3):
         tried = torch.logspace(math.log10(low), math.log10(high), 9).tolist()
         found = [_on_the_whole(theirs, maps, finish._replace(blur=sigma)) for sigma in tried]
-        best = min(range(9), key=lambda index: found[index].mean)
+        best = min(range(9), key=lambda index: found[index].rms)
         low, high = tried[max(best - 1, 0)], tried[min(best + 1, 8)]
     return found[best]
 
@@ -298,14 +299,14 @@ def _some_of(length):
 def named(finish: Finish, theirs: Tensor, maps: Sequence[Tensor]) -> Finish:
     """The finish with the name of its curve; the other arguments are those of `estimate`."""
     ours, theirs = _pixels(finish, theirs.double(), maps)
-    return finish._replace(curve=curve_name(ours, theirs, finish.mean))
+    return finish._replace(curve=curve_name(ours, theirs, finish.rms))
 
 
 def _on_the_whole(theirs, coarse, finish):
     """The finish with its errors."""
     ours, theirs = _pixels(finish, theirs, coarse)
     off = off_increasing(ours[None], theirs)
-    return finish._replace(mean=float(off.mean), worst=float(off.worst))
+    return finish._replace(rms=float(off.rms), worst=float(off.worst))
 
 
 def _pixels(finish, theirs, maps):
@@ -319,7 +320,7 @@ def _pixels(finish, theirs, maps):
 
 # ---------------------------------------------------------------- the verdict's entries
 
-EXPLAINED = 0.001                   # the largest mean error of a map that a finish explains
+EXPLAINED = 0.001                   # the largest rms error of a map that a finish explains
 OF_8_BITS = 0.01                    # that of a map with at most 256 different values, which may have been a JPEG
 WORST = 15                          # the largest error of a pixel is at most this many times as large
 TIED = 3                            # causes whose error is this many times the smallest cannot be told apart
@@ -342,12 +343,12 @@ def finished_otherwise(theirs: Tensor, branches: list[Branch]) -> list[Finished]
     branches = [branch for branch in branches if len(branch.values["coarse"][0].unique()) >= CELLS]
     maps = [branch.values["coarse"][0] for branch in branches]
     allowed = OF_8_BITS if len(theirs.unique()) <= 256 else EXPLAINED
-    found = [finish for finish in estimate(theirs, maps) if finish.mean <= allowed and finish.worst <= WORST * allowed]
+    found = [finish for finish in estimate(theirs, maps) if finish.rms <= allowed and finish.worst <= WORST * allowed]
     best = {}       # of each coarse map
     for finish in found:
-        if finish.mean <= TIED * max(found[0].mean, 1e-4):
+        if finish.rms <= TIED * max(found[0].rms, 1e-4):
             best.setdefault(finish.index, finish)
-    tied = [Finished(finish.mean, candidate, named(finish, theirs, maps))
+    tied = [Finished(finish.rms, candidate, named(finish, theirs, maps))
             for finish in best.values() for candidate in branches[finish.index].candidates]
     fewest = min((len(one.candidate.mistakes) for one in tied), default=0)
     return [one for one in tied if len(one.candidate.mistakes) == fewest]
@@ -356,21 +357,15 @@ def finished_otherwise(theirs: Tensor, branches: list[Branch]) -> list[Finished]
 def rank_correlations(theirs: Tensor, branches: list[Branch]) -> list[tuple[float, Branch]]:
     """Spearman's correlation of theirs (H,W) with each coarse map, enlarged bilinearly; the highest first.
 
-    branches: from `coarse_maps`. A flat map has no order and is left out.
+    branches: from `coarse_maps`. A flat map has no order, so its correlation is left out.
     """
     rows, columns = (_some_of(length) for length in theirs.shape)
-    ranks = _ranks(theirs.double()[rows][:, columns].flatten())
+    at_places = theirs.double()[rows][:, columns]
     found = []
     for branch in branches:
         coarse = branch.values["coarse"][0].double()
         R, C = _matrices("bilinear", 0.0, coarse.shape, theirs.shape)
-        ours = (R[rows] @ coarse @ C[columns].T).flatten()
-        if ours.max() > ours.min():
-            found.append((float(torch.corrcoef(torch.stack([ranks, _ranks(ours)]))[0, 1]), branch))
+        correlation = float(rank_correlation(R[rows] @ coarse @ C[columns].T, at_places))
+        if not math.isnan(correlation):
+            found.append((correlation, branch))
     return sorted(found, key=lambda one: -one[0])
-
-
-def _ranks(values):
-    """The rank of each of P values; equal values share the mean of their ranks."""
-    levels, index, count = values.unique(return_inverse=True, return_counts=True)
-    return (count.cumsum(dim=0) - count / 2)[index].double()

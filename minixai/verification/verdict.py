@@ -4,10 +4,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from minixai.verification.compare import EXACT
 from minixai.verification.finish import Finish
 
 NAMED = 6               # of equal findings, that many are named in words; all are in `findings`
-EXACT = 1e-5            # of the map's span: the same numbers, rounded differently
 NEAR_FROM = 0.8         # rank correlation
 DEGREES = (SAME, ROUNDED, SCALED, ENLARGED, CURVE, MISTAKE, TWO_MISTAKES, NEAR, UNLIKE) = (
     "the same numbers", "the same up to rounding", "the same up to scale and offset",
@@ -60,9 +60,10 @@ class Verdict:
     step: float = 0.0       # between neighbouring values that the format of theirs can hold
 
     def __repr__(self):
-        causes = "; or ".join(str(finding) for finding in self.findings[:3] if finding.mistakes)
-        return f"<Verdict: {str(self).splitlines()[0]}{'; ' if self.explained and causes else ''}" + (
-            f"{causes}>" if self.explained else ">")
+        first_line = str(self).splitlines()[0]
+        if not self.explained or not self.findings[0].mistakes:
+            return f"<Verdict: {first_line}>"
+        return f"<Verdict: {first_line}; {'; or '.join(map(str, self.findings[:3]))}>"
 
     @property
     def degree(self) -> str:
@@ -137,7 +138,7 @@ def _causes(verdict):
 def _finish(finding):
     finish = finding.finish
     yield f"  M1 and M2, estimated from the map: {finish}"
-    yield (f"  so made, ours is off theirs by {finish.mean:.1g} of its span (root mean square), by {finish.worst:.1g} "
+    yield (f"  so made, ours is off theirs by {finish.rms:.1g} of its span (root mean square), by {finish.worst:.1g} "
            "at the worst pixel")
 
 
